@@ -1,0 +1,60 @@
+# Everything a person does here, by name. `make help` lists it.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV = $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
+LOCKS := infra/locks
+INSTALL = VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --compile-bytecode
+COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate --quiet
+SERVE_EXTRAS := --extra cpu --extra export --extra default-model --extra yaml --extra server
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint format bench lock clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: $(VENV)/.serve ## Serve the default model on 127.0.0.1:8080 (HOST=, PORT=, ARGS="--flag ...")
+	@exec $(BIN)/embellama serve $(ARGS)
+
+test: $(VENV)/.dev ## Run all tests (ARGS="-k name" and so on)
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.dev ## Check lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## Measure the server on this machine
+	$(BIN)/python -m tests.bench $(ARGS)
+
+lock: $(VENV)/.serve ## Resolve the dependencies anew and pin them with hashes
+	$(COMPILE) $(UPGRADE) --all-extras --group dev --group build --output-file $(LOCKS)/dev.txt
+	$(COMPILE) $(SERVE_EXTRAS) --group build --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/serve.txt
+
+clean: ## Remove the environment and caches of tools
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.uv: $(LOCKS)/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name one with PYTHON=...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -n "$$(command -v uv)" || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKS)/uv.txt
+	@touch $@
+
+$(VENV)/.serve: $(VENV)/.uv $(LOCKS)/serve.txt pyproject.toml
+	@echo "Installing the server's dependencies ..." >&2
+	@$(INSTALL) --require-hashes -r $(LOCKS)/serve.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.serve $(LOCKS)/dev.txt
+	@echo "Installing the development dependencies; llama-cpp-python is compiled, which takes about 5 minutes on 2 cores ..." >&2
+	@$(INSTALL) --require-hashes -r $(LOCKS)/dev.txt
+	@touch $@

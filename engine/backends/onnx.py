@@ -1,0 +1,109 @@
+"""ONNX Runtime: the CPU server, AWS Lambda, and CUDA where onnxruntime-gpu is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from engine.cpu import available_cpus
+from engine.errors import BackendError, ConfigurationError, IntegrityError
+from engine.types import BackendOutput, Batch, FloatArray
+
+_CUDA = "CUDAExecutionProvider"
+_CPU = "CPUExecutionProvider"
+_DTYPES = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
+_KNOWN_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+
+
+class OnnxBackend:
+    """One session. On a CPU, several single-threaded runs at once beat one with many threads.
+
+    The graph takes `input_ids` (B, T) and, if it declares them, `attention_mask` and
+    `token_type_ids`; its first output is (B, T, D). Sequences are padded on the right.
+    """
+
+    name = "onnx"
+    max_batch_sequences = 2048
+
+    def __init__(
+        self,
+        model_path: Path,
+        *,
+        precision: str,
+        threads: int | None = None,
+        gpu: bool = False,
+    ) -> None:
+        """Load a graph and its external data.
+
+        Raises:
+            ConfigurationError: a GPU is asked for, but can't be used.
+            IntegrityError: the file is not a model that this runtime can load.
+        """
+        if gpu and _CUDA not in onnxruntime.get_available_providers():
+            raise ConfigurationError(
+                "A GPU was asked for, but the installed ONNX Runtime has no CUDA support or there "
+                "is no CUDA device. Start without --gpu, or install onnxruntime-gpu."
+            )
+        self.precision = precision
+        self.device = "cuda" if gpu else "cpu"
+        self.concurrency = 1 if gpu else threads or available_cpus()
+        self._session: onnxruntime.InferenceSession | None = _open_session(model_path, gpu=gpu)
+        self._dtypes = {entry.name: _DTYPES.get(entry.type) for entry in self._session.get_inputs()}
+        unknown = set(self._dtypes) - _KNOWN_INPUTS
+        if unknown or "input_ids" not in self._dtypes or None in self._dtypes.values():
+            raise IntegrityError(
+                f"{model_path} has inputs that are not known: {sorted(unknown)}. "
+                f"Known, as int32 or int64: {sorted(_KNOWN_INPUTS)}."
+            )
+        self._output = self._session.get_outputs()[0].name
+
+    def run(self, batch: Batch) -> BackendOutput:
+        """Compute the token vectors of a batch.
+
+        Raises:
+            BackendError: the runtime failed.
+        """
+        session = self._session
+        if session is None:
+            raise BackendError("The ONNX backend is closed.")
+        lengths = [encoding.tokens for encoding in batch.encodings]
+        try:
+            (hidden,) = session.run([self._output], self._feed(batch, lengths))
+        except Exception as exc:  # the runtime's errors share no public base
+            raise BackendError(f"ONNX Runtime failed: {exc}") from exc
+        vectors: FloatArray = hidden
+        return BackendOutput(
+            token_vectors=tuple(vectors[row, :length] for row, length in enumerate(lengths))
+        )
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+    def _feed(self, batch: Batch, lengths: list[int]) -> dict[str, NDArray[np.generic]]:
+        shape = (len(lengths), max(lengths))
+        feed: dict[str, NDArray[np.generic]] = {}
+        for name, dtype in self._dtypes.items():
+            values = np.zeros(shape, dtype=dtype)
+            if name != "token_type_ids":
+                for row, encoding in enumerate(batch.encodings):
+                    values[row, : lengths[row]] = encoding.input_ids if name == "input_ids" else 1
+            feed[name] = values
+        return feed
+
+
+def _open_session(model_path: Path, *, gpu: bool) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(
+            str(model_path), options, providers=[_CUDA, _CPU] if gpu else [_CPU]
+        )
+    except Exception as exc:  # the runtime's errors share no public base
+        raise IntegrityError(f"ONNX Runtime can't load {model_path}: {exc}") from exc

@@ -1,0 +1,64 @@
+"""Options of the engine, each declared once: flags, variables and file keys derive from here."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class BackendChoice(StrEnum):
+    """Which runtime computes the vectors."""
+
+    AUTO = "auto"
+    ONNX = "onnx"
+    GGUF = "gguf"
+
+
+class EngineConfig(BaseModel):
+    """How a bundle is run. Nothing here changes the vector space."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: BackendChoice = Field(
+        BackendChoice.AUTO,
+        description="Runtime: onnx, gguf (llama.cpp), or auto (gguf on a GPU, onnx on a CPU).",
+    )
+    precision: str = Field(
+        "auto",
+        description="Precision of the weights file to run, such as fp32, f16 or q8_0; "
+        "auto takes the most exact file of the bundle.",
+    )
+    gpu: bool = Field(
+        default=False,
+        description="Run on the GPU; start fails where there is none that can be used.",
+    )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="CPU threads for inference; by default as many as this process may use.",
+    )
+    context_size: int | None = Field(
+        None,
+        ge=3,
+        description="Tokens an input may have, special tokens included; "
+        "at most, and by default, what the model allows.",
+    )
+    max_batch_tokens: int = Field(
+        4096,
+        ge=1,
+        description="Tokens that one run of the runtime computes at most, padding included; "
+        "a longer single input runs alone.",
+    )
+    max_client_batch_size: int = Field(
+        2048, ge=1, le=2048, description="Inputs that one request may have."
+    )
+    max_request_tokens: int = Field(
+        300_000, ge=1, description="Tokens that all inputs of one request may have together."
+    )
+    max_queue_tokens: int = Field(
+        1_200_000,
+        ge=1,
+        description="Tokens that may wait to be computed; a request beyond that is refused.",
+    )

@@ -1,0 +1,239 @@
+"""Everything that the engine can refuse or fail at, as one tree.
+
+    EmbellamaError
+    ├── InvalidInputError            the request is wrong; names the field
+    │   ├── EmptyInputError
+    │   ├── MalformedTextError
+    │   ├── InputTooLongError
+    │   ├── TokenIdError
+    │   ├── TooManyInputsError
+    │   ├── TooManyTokensError
+    │   ├── DimensionsError
+    │   └── UnknownPromptError
+    ├── SpaceMismatchError           the caller wants vectors of another space
+    ├── UnavailableError             not now; has retry_after_seconds
+    │   ├── NotReadyError
+    │   ├── ShuttingDownError
+    │   └── OverloadedError
+    ├── DeadlineExceededError
+    ├── BackendError                 the runtime failed
+    │   └── NonFiniteError
+    ├── ConfigurationError           an option can't be honoured on this machine
+    └── BundleError                  a model can't be used
+        ├── SourceError              its files can't be had
+        ├── ManifestError
+        ├── IntegrityError           a file is missing, short or altered
+        ├── CertificateError         vectors differ from the certified ones
+        └── ExportError              a bundle can't be made
+            └── UnsupportedArchitectureError
+
+Each class has a stable `code` (or None, where the kind of error says enough) and keeps its
+values as attributes. HTTP statuses are the concern of `functions.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class EmbellamaError(Exception):
+    """Root of all errors that this project raises on purpose."""
+
+    code: ClassVar[str | None] = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidInputError(EmbellamaError):
+    """The request is at fault. `param` names the field, such as `input[3]`."""
+
+    def __init__(self, message: str, *, param: str | None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class EmptyInputError(InvalidInputError):
+    """An input has no text and no token ids, or there is no input at all."""
+
+
+class MalformedTextError(InvalidInputError):
+    """A text can't be encoded as UTF-8, for example because of a lone surrogate."""
+
+
+class InputTooLongError(InvalidInputError):
+    """One input has more tokens than the model takes, and truncation was not asked for."""
+
+    code = "context_length_exceeded"
+
+    def __init__(self, *, param: str, tokens: int, limit: int) -> None:
+        super().__init__(
+            f"{param} has {tokens} tokens, but this model takes at most {limit}. "
+            "Shorten it, or send truncate='end' or 'start'.",
+            param=param,
+        )
+        self.tokens = tokens
+        self.limit = limit
+
+
+class TokenIdError(InvalidInputError):
+    """A token id lies outside of the vocabulary."""
+
+    def __init__(self, *, param: str, token_id: int, vocabulary_size: int) -> None:
+        super().__init__(
+            f"{param} has the token id {token_id}, but this model's ids lie in "
+            f"0 <= id < {vocabulary_size}. Ids made by another model's tokenizer mean nothing "
+            "here: send text instead (in LangChain: check_embedding_ctx_length=False).",
+            param=param,
+        )
+        self.token_id = token_id
+        self.vocabulary_size = vocabulary_size
+
+
+class TooManyInputsError(InvalidInputError):
+    """One request has more inputs than `max_client_batch_size`."""
+
+    def __init__(self, *, inputs: int, limit: int) -> None:
+        super().__init__(
+            f"input has {inputs} items, but a request takes at most {limit}. Split it.",
+            param="input",
+        )
+        self.inputs = inputs
+        self.limit = limit
+
+
+class TooManyTokensError(InvalidInputError):
+    """All inputs of one request have more tokens than `max_request_tokens`."""
+
+    def __init__(self, *, tokens: int, limit: int) -> None:
+        super().__init__(
+            f"input has {tokens} tokens in all, but a request takes at most {limit}. Split it.",
+            param="input",
+        )
+        self.tokens = tokens
+        self.limit = limit
+
+
+class DimensionsError(InvalidInputError):
+    """The model can't be cut to the wanted number of dimensions."""
+
+    def __init__(self, *, dimensions: int, allowed: Sequence[int]) -> None:
+        super().__init__(
+            f"dimensions={dimensions} is not offered by this model. "
+            f"It offers: {', '.join(map(str, allowed))}.",
+            param="dimensions",
+        )
+        self.dimensions = dimensions
+        self.allowed = tuple(allowed)
+
+
+class UnknownPromptError(InvalidInputError):
+    """The bundle has no prompt of this name."""
+
+    def __init__(self, *, name: str, known: Sequence[str]) -> None:
+        offered = f"It has: {', '.join(known)}." if known else "It has none."
+        super().__init__(f"This model has no prompt named {name!r}. {offered}", param="prompt_name")
+        self.name = name
+        self.known = tuple(known)
+
+
+class SpaceMismatchError(EmbellamaError):
+    """The caller requires the vectors of another space than the one served."""
+
+    code = "space_mismatch"
+
+    def __init__(self, *, required: str, served: str) -> None:
+        super().__init__(
+            f"The request requires the vector space {required!r}, but this model serves "
+            f"{served!r}. Vectors of different spaces can't be compared."
+        )
+        self.required = required
+        self.served = served
+
+
+class UnavailableError(EmbellamaError):
+    """The work can't be taken now; trying again after `retry_after_seconds` may help."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotReadyError(UnavailableError):
+    """The model is loading, or its check at start failed."""
+
+    code = "not_ready"
+
+
+class ShuttingDownError(UnavailableError):
+    """The engine takes no more work because it is being closed."""
+
+    code = "shutting_down"
+
+
+class OverloadedError(UnavailableError):
+    """The queue is full."""
+
+    code = "overloaded"
+
+
+class DeadlineExceededError(EmbellamaError):
+    """The deadline passed before the work was done; what had not run was dropped."""
+
+    code = "deadline_exceeded"
+
+
+class BackendError(EmbellamaError):
+    """The runtime below failed. The message is for the log, not for clients."""
+
+    code = "internal_error"
+
+
+class NonFiniteError(BackendError):
+    """The runtime returned NaN, infinity or a null vector for the sequences at `indices`."""
+
+    def __init__(self, *, indices: Sequence[int]) -> None:
+        super().__init__(f"No finite vector for the sequences {list(indices)}.")
+        self.indices = tuple(indices)
+
+
+class ConfigurationError(EmbellamaError):
+    """An option asks for something that this machine or this model does not have."""
+
+
+class BundleError(EmbellamaError):
+    """A model bundle can't be used."""
+
+
+class SourceError(BundleError):
+    """The files of a model can't be found or fetched."""
+
+
+class ManifestError(BundleError):
+    """The manifest is missing, is not valid, or has a schema that this version can't read."""
+
+
+class IntegrityError(BundleError):
+    """A file of the bundle is missing, or has another size or hash than the manifest says."""
+
+
+class CertificateError(BundleError):
+    """Vectors computed here differ from the certified ones by more than the tolerance."""
+
+
+class ExportError(BundleError):
+    """A bundle can't be made from the given source."""
+
+
+class UnsupportedArchitectureError(ExportError):
+    """No exporter knows this architecture."""
+
+    def __init__(self, *, architecture: str, supported: Sequence[str], advice: str = "") -> None:
+        super().__init__(
+            f"The architecture {architecture!r} is not supported. "
+            f"Supported: {', '.join(supported)}.{' ' + advice if advice else ''}"
+        )
+        self.architecture = architecture
+        self.supported = tuple(supported)

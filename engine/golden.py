@@ -1,0 +1,131 @@
+"""Golden texts of a bundle: their ids and reference vectors, and how close others come to them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from engine.errors import IntegrityError
+from engine.types import FloatArray, IntArray
+
+_MINIMUM_COSINE = {"fp32": 0.9999, "f32": 0.9999, "f16": 0.9999, "bf16": 0.999, "q8_0": 0.998}
+_MINIMUM_COSINE_OF_OTHERS = 0.95
+_NEIGHBOURS = 10
+
+
+def minimum_cosine(precision: str) -> float:
+    """Smallest cosine to the reference that a file of this precision may have."""
+    return _MINIMUM_COSINE.get(precision, _MINIMUM_COSINE_OF_OTHERS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GoldenText:
+    """One text, its token ids (T,) and the reference's normalised vector (D,)."""
+
+    name: str
+    text: str
+    input_ids: IntArray
+    embedding: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenSet:
+    """The golden texts of a bundle, and what computed their vectors."""
+
+    reference: str
+    texts: tuple[GoldenText, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a `golden.json`.
+
+        Raises:
+            IntegrityError: the file is not valid.
+        """
+        try:
+            document = json.loads(path.read_bytes())
+            texts = tuple(
+                GoldenText(
+                    name=row["name"],
+                    text=row["text"],
+                    input_ids=np.array(row["input_ids"], dtype=np.int32),
+                    embedding=decode_vector(row["embedding"]),
+                )
+                for row in document["texts"]
+            )
+            return cls(reference=str(document["reference"]), texts=texts)
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            raise IntegrityError(f"{path} is not a valid set of golden texts.") from exc
+
+    @property
+    def vectors(self) -> FloatArray:
+        """Reference vectors (N, D)."""
+        return np.stack([text.embedding for text in self.texts])
+
+    def shortest(self, count: int) -> tuple[GoldenText, ...]:
+        """The texts with the fewest tokens: the cheapest to check."""
+        return tuple(sorted(self.texts, key=lambda text: text.input_ids.size)[:count])
+
+
+@dataclass(frozen=True, slots=True)
+class Closeness:
+    """How close vectors are to reference vectors of the same texts."""
+
+    min_cosine: float
+    mean_cosine: float
+    max_abs_diff: float
+    top10_agreement: float
+
+
+def closeness(reference: FloatArray, vectors: FloatArray) -> Closeness:
+    """Compare normalised vectors (N, D) with the reference's (N, D), row by row.
+
+    Top-10 agreement: for each text, the share of its ten nearest other texts by the reference
+    that are also among its ten nearest by `vectors`; the mean over all texts.
+    """
+    expected = reference.astype(np.float64)
+    actual = vectors.astype(np.float64)
+    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(actual, axis=1)
+    cosines = np.einsum("nd,nd->n", expected, actual) / lengths
+    return Closeness(
+        min_cosine=float(cosines.min()),
+        mean_cosine=float(cosines.mean()),
+        max_abs_diff=float(np.abs(expected - actual).max()),
+        top10_agreement=_neighbour_agreement(expected, actual),
+    )
+
+
+def _neighbour_agreement(
+    expected: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    actual: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+) -> float:
+    count = min(_NEIGHBOURS, len(expected) - 1)
+    if count < 1:
+        return 1.0
+    shared = 0
+    for wanted, got in zip(_nearest(expected, count), _nearest(actual, count), strict=True):
+        shared += len(set(wanted.tolist()) & set(got.tolist()))
+    return shared / (count * len(expected))
+
+
+def _nearest(
+    vectors: np.ndarray[tuple[int, ...], np.dtype[np.float64]], count: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.intp]]:
+    scores = vectors @ vectors.T
+    np.fill_diagonal(scores, -np.inf)
+    return np.argsort(-scores, axis=1, kind="stable")[:, :count]
+
+
+def decode_vector(text: str) -> FloatArray:
+    """Base64 of little-endian float32 -> (D,)."""
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4").astype(np.float32)
+
+
+def encode_vector(vector: FloatArray) -> str:
+    """(D,) -> base64 of little-endian float32."""
+    return base64.b64encode(np.ascontiguousarray(vector, dtype="<f4").tobytes()).decode("ascii")

@@ -1,0 +1,210 @@
+"""The model bundle: a directory with a manifest and the files that it lists."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from engine.errors import IntegrityError, ManifestError
+from engine.types import Pooling
+
+MANIFEST_NAME = "manifest.json"
+_HASH_CHUNK_BYTES = 1 << 20
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
+
+
+class FileRole(StrEnum):
+    """What a file of the bundle is for."""
+
+    TOKENIZER = "tokenizer"
+    GGUF = "gguf"
+    ONNX = "onnx"
+    ONNX_DATA = "onnx_data"
+    """Weights that an ONNX file of the same precision refers to."""
+    GOLDEN = "golden"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BundleFile(_Frozen):
+    """One file of the bundle's directory, which has no directories below it."""
+
+    role: FileRole
+    path: FileName
+    sha256: Sha256
+    bytes: int = Field(ge=0)
+    precision: str | None = None
+
+
+class Agreement(_Frozen):
+    """How close the vectors of one file are to the source's on the golden texts."""
+
+    path: FileName
+    backend: str
+    min_cosine: float
+    mean_cosine: float
+    max_abs_diff: float
+    top10_agreement: float
+    """Share of the ten nearest neighbours of each text that both agree on, 0 to 1."""
+    tolerance: float
+    """Smallest cosine that passes."""
+    passed: bool
+
+
+class Certificate(_Frozen):
+    """What was measured when the bundle was made."""
+
+    reference: str
+    """What computed the golden vectors."""
+    texts: int
+    created: str
+    """UTC time, ISO 8601."""
+    tools: dict[str, str]
+    """Versions of the packages that took part."""
+    files: tuple[Agreement, ...]
+
+
+class Manifest(_Frozen):
+    """What a bundle is. `fingerprint` identifies its vector space, whatever runs it."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    name: str = Field(min_length=1)
+    architecture: str
+    pooling: Pooling
+    normalize: bool
+    max_input_tokens: int = Field(ge=3)
+    vocabulary_size: int = Field(ge=1)
+    dimensions: int = Field(ge=1)
+    matryoshka_dimensions: tuple[int, ...] = ()
+    prompts: dict[str, str] = {}
+    """Texts that are put in front of an input, by name."""
+    files: tuple[BundleFile, ...]
+    fingerprint: str
+    certificate: Certificate | None = None
+
+    def file(self, role: FileRole, precision: str | None = None) -> BundleFile | None:
+        """The first file of this role, and of this precision unless None."""
+        for entry in self.files:
+            if entry.role is role and precision in (None, entry.precision):
+                return entry
+        return None
+
+    def to_json(self) -> str:
+        """The text of `manifest.json`."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+class ModelBundle:
+    """A directory whose manifest was read and whose files have the sizes that it says."""
+
+    def __init__(self, directory: Path, manifest: Manifest) -> None:
+        self.directory = directory
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, directory: Path | str) -> Self:
+        """Read the manifest and check that every file is there in its full size.
+
+        Raises:
+            ManifestError: no manifest, or not a valid one.
+            IntegrityError: a listed file is missing or has another size.
+        """
+        root = Path(directory)
+        bundle = cls(root, _read_manifest(root / MANIFEST_NAME))
+        for entry in bundle.manifest.files:
+            bundle._check_size(entry)
+        return bundle
+
+    def path(self, entry: BundleFile) -> Path:
+        """Where a file of the bundle lies."""
+        return self.directory / entry.path
+
+    def verify_hashes(self, entries: Iterable[BundleFile] | None = None) -> None:
+        """Compare the SHA-256 of the given files, by default all, with the manifest.
+
+        Raises:
+            IntegrityError: a file was altered.
+        """
+        for entry in self.manifest.files if entries is None else entries:
+            actual = sha256_of(self.path(entry))
+            if actual != entry.sha256:
+                raise IntegrityError(
+                    f"{self.path(entry)} has the SHA-256 {actual}, but the manifest says "
+                    f"{entry.sha256}. The file was altered: make or fetch the bundle anew."
+                )
+
+    def _check_size(self, entry: BundleFile) -> None:
+        path = self.path(entry)
+        try:
+            size = path.stat().st_size
+        except OSError as exc:
+            raise IntegrityError(f"{path} is listed in the manifest but can't be read.") from exc
+        if size != entry.bytes:
+            raise IntegrityError(
+                f"{path} has {size} bytes, but the manifest says {entry.bytes}. "
+                "The file is damaged: make or fetch the bundle anew."
+            )
+
+
+def fingerprint(
+    *,
+    weights_sha256: str,
+    tokenizer_sha256: str,
+    pooling: Pooling,
+    normalize: bool,
+    max_input_tokens: int,
+    prompts: dict[str, str],
+) -> str:
+    """Identify a vector space: 32 hex digits over all that decides a text's vector.
+
+    `weights_sha256` is the hash of the source weights, so every file exported from one
+    source, at any precision and for any runtime, has one fingerprint.
+    """
+    canonical = json.dumps(
+        {
+            "weights": weights_sha256,
+            "tokenizer": tokenizer_sha256,
+            "pooling": pooling.value,
+            "normalize": normalize,
+            "max_input_tokens": max_input_tokens,
+            "prompts": prompts,
+        },
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as 64 hex digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_HASH_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ManifestError(
+            f"{path} can't be read. A bundle is a directory with a {MANIFEST_NAME}; "
+            "make one with: embellama export SOURCE --output DIR."
+        ) from exc
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "document"
+        raise ManifestError(f"{path} is not a valid manifest: {where}: {first['msg']}.") from exc

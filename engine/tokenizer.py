@@ -1,0 +1,257 @@
+"""The only maker of an Encoding: prompts, special tokens, limits and truncation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import tokenizers
+
+from engine.errors import (
+    EmptyInputError,
+    InputTooLongError,
+    InvalidInputError,
+    MalformedTextError,
+    ManifestError,
+    TokenIdError,
+    TooManyInputsError,
+    TooManyTokensError,
+    UnknownPromptError,
+)
+from engine.types import Encoding, Inputs, IntArray, TokenInput, Truncate
+
+_EMPTY_IDS: IntArray = np.zeros(0, dtype=np.int32)
+
+
+class Tokenizer:
+    """Turns the inputs of one request into Encodings, or refuses them.
+
+    Both backends get their ids from here, so counts, limits and errors are the same for both.
+    Thread-safe: nothing changes after construction.
+    """
+
+    def __init__(
+        self,
+        tokenizer: tokenizers.Tokenizer,
+        *,
+        vocabulary_size: int,
+        max_input_tokens: int,
+        max_client_batch_size: int,
+        max_request_tokens: int,
+        prompts: dict[str, str],
+    ) -> None:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self.vocabulary_size = vocabulary_size
+        self.max_input_tokens = max_input_tokens
+        self.max_client_batch_size = max_client_batch_size
+        self.max_request_tokens = max_request_tokens
+        self._prompts = dict(prompts)
+        self._prefix, self._suffix = _special_ids(tokenizer)
+        self._prompt_ids = {name: self._ids(text) for name, text in prompts.items()}
+
+    @classmethod
+    def from_file(
+        cls,
+        path: Path,
+        *,
+        vocabulary_size: int,
+        max_input_tokens: int,
+        max_client_batch_size: int,
+        max_request_tokens: int,
+        prompts: dict[str, str],
+    ) -> Self:
+        """Read a `tokenizer.json`.
+
+        Raises:
+            ManifestError: the file is not one that the `tokenizers` library reads.
+        """
+        try:
+            tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as exc:  # the library raises plain Exception
+            raise ManifestError(f"{path} is not a tokenizer: {exc}") from exc
+        return cls(
+            tokenizer,
+            vocabulary_size=vocabulary_size,
+            max_input_tokens=max_input_tokens,
+            max_client_batch_size=max_client_batch_size,
+            max_request_tokens=max_request_tokens,
+            prompts=prompts,
+        )
+
+    def encode(
+        self,
+        inputs: Inputs,
+        *,
+        truncate: Truncate = Truncate.NONE,
+        prompt_name: str | None = None,
+    ) -> list[Encoding]:
+        """Encode all inputs of one request, in order.
+
+        Raises:
+            InvalidInputError: one of its subclasses, naming the field at fault.
+        """
+        if prompt_name is not None and prompt_name not in self._prompts:
+            raise UnknownPromptError(name=prompt_name, known=sorted(self._prompts))
+        items, single = _as_list(inputs)
+        if len(items) > self.max_client_batch_size:
+            raise TooManyInputsError(inputs=len(items), limit=self.max_client_batch_size)
+        if isinstance(items[0], str):
+            rows = self._encode_texts(items, prompt_name, single)
+        else:
+            rows = [
+                self._complete(self._checked_ids(item, _param(index, single)), prompt_name)
+                for index, item in enumerate(items)
+            ]
+        encodings = [
+            self._fit(row, truncate, prompt_name, _param(index, single))
+            for index, row in enumerate(rows)
+        ]
+        total = sum(encoding.tokens for encoding in encodings)
+        if total > self.max_request_tokens:
+            raise TooManyTokensError(tokens=total, limit=self.max_request_tokens)
+        return encodings
+
+    def _encode_texts(
+        self, items: Sequence[object], prompt_name: str | None, single: bool
+    ) -> list[IntArray]:
+        texts: list[str] = []
+        prompt = "" if prompt_name is None else self._prompts[prompt_name]
+        for index, item in enumerate(items):
+            if not isinstance(item, str):
+                raise _mixed(_param(index, single), "text")
+            if not item:
+                raise EmptyInputError(
+                    f"{_param(index, single)} is an empty string.", param=_param(index, single)
+                )
+            if not _is_valid_unicode(item):
+                raise MalformedTextError(
+                    f"{_param(index, single)} has a lone surrogate, which is not valid Unicode.",
+                    param=_param(index, single),
+                )
+            texts.append(prompt + item)
+        return [
+            np.array(encoding.ids, dtype=np.int32)
+            for encoding in self._tokenizer.encode_batch_fast(texts)
+        ]
+
+    def _checked_ids(self, item: object, param: str) -> IntArray:
+        if isinstance(item, str) or not isinstance(item, (Sequence, np.ndarray)):
+            raise _mixed(param, "token ids")
+        if len(item) == 0:
+            raise EmptyInputError(f"{param} is an empty list.", param=param)
+        try:
+            ids = np.asarray(item)
+        except (ValueError, OverflowError) as exc:
+            raise _mixed(param, "token ids") from exc
+        if ids.dtype == object and all(type(value) is int for value in item):
+            raise TokenIdError(
+                param=param,
+                token_id=next(value for value in item if abs(value) >= 2**63),
+                vocabulary_size=self.vocabulary_size,
+            )
+        if ids.ndim != 1 or ids.dtype.kind not in "iu" or _has_bool(item):
+            raise _mixed(param, "token ids")
+        outside = (ids < 0) | (ids >= self.vocabulary_size)
+        if outside.any():
+            raise TokenIdError(
+                param=param,
+                token_id=int(ids[np.argmax(outside)]),
+                vocabulary_size=self.vocabulary_size,
+            )
+        return ids.astype(np.int32)
+
+    def _complete(self, ids: IntArray, prompt_name: str | None) -> IntArray:
+        """Add the special tokens, unless the ids have them, and the prompt's ids."""
+        prompt = _EMPTY_IDS if prompt_name is None else self._prompt_ids[prompt_name]
+        if self._has_specials(ids):
+            head = self._prefix.size
+            return np.concatenate([ids[:head], prompt, ids[head:]])
+        return np.concatenate([self._prefix, prompt, ids, self._suffix])
+
+    def _has_specials(self, ids: IntArray) -> bool:
+        if self._prefix.size:
+            return bool(np.array_equal(ids[: self._prefix.size], self._prefix))
+        return self._suffix.size > 0 and self._ends_with_suffix(ids)
+
+    def _ends_with_suffix(self, ids: IntArray) -> bool:
+        return bool(np.array_equal(ids[ids.size - self._suffix.size :], self._suffix))
+
+    def _fit(
+        self, ids: IntArray, truncate: Truncate, prompt_name: str | None, param: str
+    ) -> Encoding:
+        """Cut to the limit if asked to, keeping special tokens and the prompt."""
+        if ids.size <= self.max_input_tokens:
+            if ids.size == 0:
+                raise EmptyInputError(f"{param} has no tokens.", param=param)
+            return Encoding(ids, truncated=False)
+        if truncate is Truncate.NONE:
+            raise InputTooLongError(param=param, tokens=int(ids.size), limit=self.max_input_tokens)
+        tail = self._suffix if self._ends_with_suffix(ids) else _EMPTY_IDS
+        body = ids[: ids.size - tail.size]
+        room = self.max_input_tokens - tail.size
+        if truncate is Truncate.END:
+            kept = body[:room]
+        else:
+            prompt = 0 if prompt_name is None else self._prompt_ids[prompt_name].size
+            head = min(self._prefix.size + prompt, room)
+            kept = np.concatenate([body[:head], body[body.size - (room - head) :]])
+        return Encoding(np.concatenate([kept, tail]), truncated=True)
+
+    def _ids(self, text: str) -> IntArray:
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        return np.array(encoding.ids, dtype=np.int32)
+
+
+def _special_ids(tokenizer: tokenizers.Tokenizer) -> tuple[IntArray, IntArray]:
+    """The ids that the tokenizer puts before and after every text."""
+    probe = tokenizer.encode("a", add_special_tokens=False).ids
+    framed = tokenizer.encode("a", add_special_tokens=True).ids
+    for start in range(len(framed) - len(probe) + 1):
+        if framed[start : start + len(probe)] == probe:
+            end = start + len(probe)
+            return np.array(framed[:start], np.int32), np.array(framed[end:], np.int32)
+    raise ManifestError("The tokenizer changes a text's ids when it adds special tokens.")
+
+
+def _as_list(inputs: object) -> tuple[Sequence[object], bool]:
+    """The inputs as a list, and whether it was a single one."""
+    if isinstance(inputs, str):
+        return [inputs], True
+    if not isinstance(inputs, (Sequence, np.ndarray)) or isinstance(inputs, (bytes, bytearray)):
+        raise _mixed("input", "text, texts or token ids")
+    if len(inputs) == 0:
+        raise EmptyInputError("input is an empty list.", param="input")
+    first = inputs[0]
+    if isinstance(first, (str, Sequence, np.ndarray)):
+        return list(inputs), False
+    return [inputs], True
+
+
+def _param(index: int, single: bool) -> str:
+    return "input" if single else f"input[{index}]"
+
+
+def _mixed(param: str, wanted: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"{param} is not {wanted}. Send a string, a list of strings, a list of token ids "
+        "or a list of lists of token ids.",
+        param=param,
+    )
+
+
+def _has_bool(item: TokenInput | np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> bool:
+    return not isinstance(item, np.ndarray) and any(type(value) is bool for value in item)
+
+
+def _is_valid_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
