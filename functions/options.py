@@ -1,0 +1,114 @@
+"""What derives from the fields of `Settings`: flags, their help, and the table for the docs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, NoReturn, get_args
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from functions.settings import (
+    CONFIG_VARIABLE,
+    Settings,
+    SettingsError,
+    flag_name,
+    nearest,
+    variable_name,
+)
+
+_CONFIG_HELP = "TOML or YAML file of options; keys are the flags' names with underscores."
+
+
+class OptionParser(argparse.ArgumentParser):
+    """A parser that raises `SettingsError` with one line instead of printing its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print."""
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown != message:
+            flag = unknown.split()[0].split("=")[0]
+            known = nearest(flag, [name for name in self._flags if name.startswith("--")])
+            raise SettingsError(f"{flag} is not an option.{known}")
+        raise SettingsError(f"{message}.")
+
+    @property
+    def _flags(self) -> Sequence[str]:
+        return [name for action in self._actions for name in action.option_strings]
+
+
+def add_setting_flags(parser: argparse.ArgumentParser) -> None:
+    """Give the parser `--config` and one flag a field. Flags not given leave no trace."""
+    parser.add_argument("--config", metavar="FILE", help=f"{_CONFIG_HELP} (env: {CONFIG_VARIABLE})")
+    for name, field in Settings.model_fields.items():
+        help_text = f"{field.description} (default: {_default(field)}; env: {variable_name(name)})"
+        options: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        if not _is_bool(field):
+            options = {"metavar": _metavar(field)}
+        parser.add_argument(
+            flag_name(name),
+            dest=name,
+            default=argparse.SUPPRESS,
+            help=help_text.replace("%", "%%"),
+            **options,
+        )
+
+
+def option_table() -> str:
+    """All options as a Markdown table: flag, variable, default, meaning."""
+    rows = [
+        "| Flag | Variable | Default | Meaning |",
+        "|---|---|---|---|",
+        f"| `--config` | `{CONFIG_VARIABLE}` | none | {_CONFIG_HELP} |",
+    ]
+    rows += [
+        f"| `{flag_name(name)}` | `{variable_name(name)}` | {_cell(field)} | {_meaning(field)} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def _cell(field: FieldInfo) -> str:
+    default = _default(field)
+    return default if default == "none" else f"`{default}`"
+
+
+def _meaning(field: FieldInfo) -> str:
+    text = (field.description or "").replace("|", "\\|")
+    choices = _choices(field)
+    return f"{text} One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else text
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if value is None or value is PydanticUndefined:
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value.value if isinstance(value, Enum) else value)
+
+
+def _metavar(field: FieldInfo) -> str:
+    choices = _choices(field)
+    if choices:
+        return "{" + ",".join(choices) + "}"
+    kinds = [kind for kind in _kinds(field) if kind is not type(None)]
+    return {int: "N", float: "SECONDS"}.get(kinds[0], "PATH" if "Path" in str(kinds[0]) else "TEXT")
+
+
+def _choices(field: FieldInfo) -> list[str]:
+    for kind in _kinds(field):
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            return [str(member.value) for member in kind]
+    return []
+
+
+def _is_bool(field: FieldInfo) -> bool:
+    return bool in _kinds(field)
+
+
+def _kinds(field: FieldInfo) -> list[Any]:
+    """The types that a field takes: the members of its union, or the one it has."""
+    return list(get_args(field.annotation)) or [field.annotation]
