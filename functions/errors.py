@@ -1,0 +1,122 @@
+"""How an error is answered: one table from its class to status and type, and one body shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from engine import errors as engine_errors
+from engine.errors import EmbellamaError, InvalidInputError, SpaceMismatchError, UnavailableError
+
+INVALID_REQUEST = "invalid_request_error"
+RATE_LIMIT = "rate_limit_error"
+SERVER_ERROR = "server_error"
+GENERIC_MESSAGE = (
+    "The server failed at this request. Its log has the reason under the x-request-id."
+)
+
+
+_LONGEST_ECHO = 64
+
+
+def shorten(name: str) -> str:
+    """A name that a client sent, short enough for a message or a log."""
+    return name if len(name) <= _LONGEST_ECHO else f"{name[:_LONGEST_ECHO]}..."
+
+
+class ModelNotFoundError(InvalidInputError):
+    """No model of this name is served."""
+
+    code = "model_not_found"
+
+    def __init__(self, *, name: str, served: Sequence[str]) -> None:
+        super().__init__(
+            f"The model {shorten(name)!r} is not served here. Served: {', '.join(served)}.",
+            param="model",
+        )
+        self.name = name
+        self.served = tuple(served)
+
+
+class PayloadTooLargeError(EmbellamaError):
+    """The body of the request has more bytes than `max_body_bytes`."""
+
+    code = "payload_too_large"
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(f"The body is larger than the limit of {limit} bytes. Split the request.")
+        self.limit = limit
+
+
+STATUS: dict[type[EmbellamaError], tuple[int, str]] = {
+    engine_errors.InvalidInputError: (400, INVALID_REQUEST),
+    ModelNotFoundError: (404, INVALID_REQUEST),
+    PayloadTooLargeError: (413, INVALID_REQUEST),
+    engine_errors.SpaceMismatchError: (409, INVALID_REQUEST),
+    engine_errors.UnavailableError: (503, SERVER_ERROR),
+    engine_errors.OverloadedError: (429, RATE_LIMIT),
+    engine_errors.DeadlineExceededError: (504, SERVER_ERROR),
+    engine_errors.BackendError: (500, SERVER_ERROR),
+    engine_errors.ConfigurationError: (500, SERVER_ERROR),
+    engine_errors.BundleError: (500, SERVER_ERROR),
+}
+"""Status and type of each class; a class without a row has its base's."""
+
+_HTTP_ERRORS: dict[int, tuple[str, str]] = {
+    404: ("not_found", "There is no such route. See /openapi.json for what is offered."),
+    405: ("method_not_allowed", "This route does not take this method; the allow header has it."),
+    413: ("payload_too_large", "The body is too large. Split the request."),
+}
+"""Code and message of what the router itself refuses."""
+
+
+def status_of(kind: type[BaseException]) -> tuple[int, str]:
+    """Status and type of an error class: the nearest row, or that of an unexpected failure."""
+    for base in kind.__mro__:
+        if base in STATUS:
+            return STATUS[base]
+    return 500, SERVER_ERROR
+
+
+def error_response(exc: BaseException) -> Response:
+    """The answer to any error. What a client must not see stays out of it."""
+    if isinstance(exc, HTTPException):
+        return _http_error_response(exc)
+    status, kind = status_of(type(exc))
+    if status == 500 or not isinstance(exc, EmbellamaError):
+        return _response(500, GENERIC_MESSAGE, SERVER_ERROR, None, "internal_error")
+    param = exc.param if isinstance(exc, InvalidInputError) else None
+    return _response(status, exc.message, kind, param, exc.code, _headers(exc))
+
+
+def _http_error_response(exc: HTTPException) -> Response:
+    code, message = _HTTP_ERRORS.get(exc.status_code, (None, "The request is not valid."))
+    kind = SERVER_ERROR if exc.status_code >= 500 else INVALID_REQUEST
+    return _response(exc.status_code, message, kind, None, code, dict(exc.headers or {}))
+
+
+def _headers(exc: EmbellamaError) -> dict[str, str]:
+    if isinstance(exc, UnavailableError):
+        return {
+            "retry-after": str(math.ceil(exc.retry_after_seconds)),
+            "retry-after-ms": str(math.ceil(exc.retry_after_seconds * 1000)),
+        }
+    if isinstance(exc, SpaceMismatchError):
+        return {"x-should-retry": "false"}  # Official clients would retry a 409, in vain.
+    return {}
+
+
+def _response(
+    status: int,
+    message: str,
+    kind: str,
+    param: str | None,
+    code: str | None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    error = {"message": message, "type": kind, "param": param, "code": code}
+    return Response(orjson.dumps({"error": error}), status, headers, media_type="application/json")

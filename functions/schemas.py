@@ -1,0 +1,143 @@
+"""The shape of a request. What an input may hold is the tokenizer's to say, for all callers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self, cast
+
+import orjson
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+)
+
+from engine.errors import InvalidInputError
+from engine.types import Inputs, Truncate
+from functions.encoding import EncodingFormat
+from functions.errors import shorten
+
+_TOKEN_IDS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+_INPUT_SCHEMA: dict[str, Any] = {
+    "description": "One text, up to 2048 texts, the token ids of one input, "
+    "or up to 2048 lists of token ids.",
+    "oneOf": [
+        {"type": "string", "minLength": 1},
+        {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1},
+            "minItems": 1,
+            "maxItems": 2048,
+        },
+        _TOKEN_IDS,
+        {"type": "array", "items": _TOKEN_IDS, "minItems": 1, "maxItems": 2048},
+    ],
+}
+_TRUNCATE_SCHEMA: dict[str, Any] = {
+    "description": "What happens to an input with too many tokens: refuse it (none), drop its end "
+    "(end or true) or its start (start). x-embellama-truncated lists the inputs that were cut.",
+    "oneOf": [{"type": "string", "enum": ["none", "end", "start"]}, {"type": "boolean"}],
+    "default": "none",
+}
+_SENTENCES = {
+    "missing": "{0} is required.",
+    "extra_forbidden": "{0} is not a field of this request.",
+    "model_type": "The body must be a JSON object.",
+}
+"""Words for what pydantic finds, by its error types; other errors bring their own words."""
+
+
+def _check_input(value: object) -> object:
+    if isinstance(value, (str, list)):
+        return value
+    raise ValueError(
+        "must be a string, a list of strings, a list of token ids or a list of lists of token ids"
+    )
+
+
+def _read_truncate(value: object) -> Truncate:
+    if value is None or value is False:
+        return Truncate.NONE
+    if value is True:
+        return Truncate.END
+    if isinstance(value, str) and value in [choice.value for choice in Truncate]:
+        return Truncate(value)
+    raise ValueError("must be none, end, start or true")
+
+
+def _read_format(value: object) -> object:
+    return "float" if value is None else value
+
+
+class EmbeddingsRequest(BaseModel):
+    """The body of POST /v1/embeddings. Null means the same as leaving an optional field out."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    model: str = Field(description="A served name or alias; see GET /v1/models.")
+    input: Annotated[Any, PlainValidator(_check_input), WithJsonSchema(_INPUT_SCHEMA)]
+    encoding_format: Annotated[EncodingFormat, BeforeValidator(_read_format)] = Field(
+        "float", description="base64 is that of little-endian float32."
+    )
+    dimensions: int | None = Field(
+        None, ge=1, description="Size of the vectors; one that the model offers."
+    )
+    user: str | None = Field(None, description="Logged as a hash only.")
+    truncate: Annotated[
+        Truncate, PlainValidator(_read_truncate), WithJsonSchema(_TRUNCATE_SCHEMA)
+    ] = Truncate.NONE
+    prompt_name: str | None = Field(
+        None, description="A prompt of the model, put in front of every input."
+    )
+
+    @property
+    def inputs(self) -> Inputs:
+        """`input` for the engine, whose tokenizer checks every item."""
+        return cast("Inputs", self.input)
+
+    @property
+    def input_count(self) -> int:
+        """N, the number of inputs, before anything is checked."""
+        if isinstance(self.input, str) or (self.input and isinstance(self.input[0], int)):
+            return 1
+        return len(self.input)
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        """Read a body, once.
+
+        Raises:
+            InvalidInputError: not JSON, or not of this shape; names the field.
+        """
+        try:
+            return cls.model_validate(_parse_json(body))
+        except ValidationError as exc:
+            raise _first_error(exc) from exc
+
+
+def _parse_json(body: bytes) -> object:
+    if not body:
+        raise InvalidInputError("The body is empty; send a JSON object.", param=None)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise InvalidInputError(f"The body is not valid JSON: {exc}.", param=None) from exc
+
+
+def _first_error(exc: ValidationError) -> InvalidInputError:
+    error = exc.errors(include_url=False, include_context=False, include_input=False)[0]
+    param = _param(error["loc"])
+    sentence = _SENTENCES.get(error["type"])
+    if sentence is None:
+        reason = error["msg"].removeprefix("Value error, ")
+        return InvalidInputError(f"{param}: {reason[0].lower()}{reason[1:]}.", param=param)
+    return InvalidInputError(sentence.replace("{0}", param or ""), param=param)
+
+
+def _param(location: tuple[int | str, ...]) -> str | None:
+    """The name of a field as clients write it: ("input", 3) -> `input[3]`."""
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return shorten(name.removeprefix(".")) or None
