@@ -1,0 +1,56 @@
+"""The application: routes over the served models, and the layers around them."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from engine import Engine
+from functions.errors import error_response
+from functions.middleware.body_limit import BodyLimitMiddleware
+from functions.middleware.errors import ErrorMiddleware
+from functions.middleware.log import LogMiddleware
+from functions.middleware.request_id import RequestIdMiddleware
+from functions.models import ModelRegistry
+from functions.routes.embeddings import embeddings_router
+from functions.routes.health import health_router
+from functions.routes.models import models_router
+from functions.settings import Settings
+from functions.version import version
+
+DESCRIPTION = "OpenAI-compatible embeddings: one model and the same vectors everywhere."
+
+
+def create_app(settings: Settings, models: Engine | ModelRegistry) -> FastAPI:
+    """Build an application. Whoever opened the engines closes them."""
+    registry = (
+        models
+        if isinstance(models, ModelRegistry)
+        else ModelRegistry.of(models, settings.model_name)
+    )
+    app = FastAPI(
+        title="Embellama",
+        version=version(),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        exception_handlers={HTTPException: _answer_http_exception},
+    )
+    for router in (embeddings_router, models_router, health_router):
+        app.include_router(router(registry))
+    _add_middleware(app, settings)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """Innermost first: each wraps what was added before it."""
+    app.add_middleware(BodyLimitMiddleware, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(ErrorMiddleware)
+    app.add_middleware(LogMiddleware)
+    app.add_middleware(RequestIdMiddleware)
+
+
+async def _answer_http_exception(_request: Request, exc: Exception) -> Response:
+    return error_response(exc)

@@ -1,0 +1,1 @@
+"""Layers around the routes, each small, alone in its file and plain ASGI."""

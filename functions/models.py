@@ -1,0 +1,151 @@
+"""The models that are served: their names, their engines, and whether they can be used now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Self
+
+from engine import Engine
+from engine.errors import CertificateError, NotReadyError, ShuttingDownError
+from functions.errors import ModelNotFoundError
+
+RETRY_AFTER_SECONDS = 2.0
+"""What a client is told to wait where nobody can know how long loading or a restart takes."""
+
+
+class ModelState(StrEnum):
+    """Where a model is in its life."""
+
+    LOADING = "loading"
+    READY = "ready"
+    FAILED = "failed"
+    DRAINING = "draining"
+
+
+class ServedModel:
+    """One model. `name` is None until its manifest is read, unless the settings give one.
+
+    `load` runs in any thread; it sets the engine before the state, so a reader that sees READY
+    sees the engine.
+    """
+
+    def __init__(self, name: str | None, aliases: Sequence[str] = ()) -> None:
+        self.name = name
+        self.aliases = tuple(aliases)
+        self.state = ModelState.LOADING
+        self.reason = "The model is loading."
+        self.created = int(time.time())
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine.
+
+        Raises:
+            NotReadyError: it is loading, or can't be used; says why.
+        """
+        if self._engine is None:
+            raise NotReadyError(self.reason, retry_after_seconds=RETRY_AFTER_SECONDS)
+        return self._engine
+
+    def load(self, open_engine: Callable[[], Engine]) -> None:
+        """Open the engine and be ready; or, where its vectors are not the certified ones, failed.
+
+        Raises:
+            EmbellamaError: it can't be opened at all.
+        """
+        try:
+            self.be_ready(open_engine())
+        except CertificateError as exc:
+            self.state = ModelState.FAILED
+            self.reason = f"The model is not served: {exc.message}"
+
+    def be_ready(self, engine: Engine) -> None:
+        """Serve with this engine from now on."""
+        self.name = self.name or engine.manifest.name
+        self.created = int(time.time())
+        self._engine = engine
+        self.state = ModelState.READY
+
+    def answers_to(self, name: str) -> bool:
+        """Whether clients may ask for it by this name."""
+        return name == self.name or name in self.aliases
+
+    def close(self) -> None:
+        """Close the engine, if there is one."""
+        if self._engine is not None:
+            self._engine.close()
+
+
+class ModelRegistry:
+    """All models of one process."""
+
+    def __init__(self, models: Sequence[ServedModel]) -> None:
+        self.models = tuple(models)
+        self.draining = False
+
+    @classmethod
+    def of(cls, engine: Engine, name: str | None = None) -> Self:
+        """A registry of one model that is ready."""
+        model = ServedModel(name)
+        model.be_ready(engine)
+        return cls([model])
+
+    def get(self, name: str) -> ServedModel:
+        """The model of this name or alias.
+
+        Raises:
+            ModelNotFoundError: there is none.
+            NotReadyError: there may be one, but not all names are known yet.
+        """
+        for model in self.models:
+            if model.answers_to(name):
+                return model
+        for model in self.models:
+            if model.name is None:
+                raise NotReadyError(model.reason, retry_after_seconds=RETRY_AFTER_SECONDS)
+        raise ModelNotFoundError(name=name, served=[model.name or "" for model in self.models])
+
+    def state(self) -> ModelState:
+        """The state of the whole: ready only if every model is."""
+        if self.draining:
+            return ModelState.DRAINING
+        states = {model.state for model in self.models}
+        for state in (ModelState.FAILED, ModelState.LOADING):
+            if state in states:
+                return state
+        return ModelState.READY
+
+    def check_ready(self) -> None:
+        """Return if every model can be used.
+
+        Raises:
+            ShuttingDownError: the process is about to end.
+            NotReadyError: a model is loading or failed; says which of the two, and why.
+        """
+        self.check_accepting()
+        for model in self.models:
+            if model.state is not ModelState.READY:
+                raise NotReadyError(model.reason, retry_after_seconds=RETRY_AFTER_SECONDS)
+
+    def check_accepting(self) -> None:
+        """Return if new work may start.
+
+        Raises:
+            ShuttingDownError: the process is about to end.
+        """
+        if self.draining:
+            raise ShuttingDownError(
+                "The server is shutting down.", retry_after_seconds=RETRY_AFTER_SECONDS
+            )
+
+    def drain(self) -> None:
+        """Take no new work; what runs goes on."""
+        self.draining = True
+
+    def close(self) -> None:
+        """Close every engine; blocks until running batches are done."""
+        for model in self.models:
+            model.close()

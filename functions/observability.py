@@ -1,0 +1,116 @@
+"""Logs: one line an event, JSON or console, and what one request adds to its line."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TextIO
+
+import structlog
+from starlette.types import Scope
+from structlog.typing import EventDict, Processor
+
+from engine.types import EmbedResult
+from functions.settings import LogFormat, LogLevel
+
+_RECORD_KEY = "embellama.record"
+_USER_HASH_DIGITS = 16
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """What is known about one request; its log line. No text of an input ever comes here."""
+
+    request_id: str
+    started: float = field(default_factory=time.perf_counter)
+    fields: dict[str, object] = field(default_factory=dict)
+
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the request came."""
+        return (time.perf_counter() - self.started) * 1000
+
+    def add_user(self, user: str) -> None:
+        """Keep a hash that tells users apart and names none."""
+        digest = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
+        self.fields["user_hash"] = digest[:_USER_HASH_DIGITS]
+
+    def add_result(self, result: EmbedResult) -> None:
+        """Keep counts and the milliseconds of each stage."""
+        timings = result.timings
+        self.fields |= {
+            "tokens": result.usage.prompt_tokens,
+            "tokenize_ms": _milliseconds(timings.tokenize_seconds),
+            "queue_ms": _milliseconds(timings.queue_seconds),
+            "inference_ms": _milliseconds(timings.inference_seconds),
+        }
+
+
+def start_record(scope: Scope, request_id: str) -> RequestRecord:
+    """Make the record of a request."""
+    record = RequestRecord(request_id)
+    scope[_RECORD_KEY] = record
+    return record
+
+
+def record_of(scope: Scope) -> RequestRecord:
+    """The record of a request, which the outermost middleware made."""
+    record = scope[_RECORD_KEY]
+    if not isinstance(record, RequestRecord):
+        raise TypeError("The scope has no request record.")
+    return record
+
+
+def get_logger() -> structlog.typing.FilteringBoundLogger:
+    """The logger of this project."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger("embellama")
+    return logger
+
+
+def configure_logging(level: LogLevel, log_format: LogFormat, stream: TextIO | None = None) -> None:
+    """Send all logs of this process, and those of its libraries, to one stream (stderr)."""
+    stream = stream or sys.stderr
+    as_json = log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not stream.isatty())
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info if as_json else _unchanged,
+    ]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _renderer(stream, as_json=as_json),
+            ],
+        )
+    )
+    threshold = logging.getLevelNamesMapping()[level.value.upper()]
+    logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
+    logging.getLogger("embellama").setLevel(threshold)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def _renderer(stream: TextIO, *, as_json: bool) -> Processor:
+    if as_json:
+        return structlog.processors.JSONRenderer()
+    return structlog.dev.ConsoleRenderer(colors=stream.isatty())
+
+
+def _unchanged(_logger: object, _method: str, event: EventDict) -> EventDict:
+    return event
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 2)

@@ -1,0 +1,104 @@
+"""POST /v1/embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Request, Response
+
+from engine.errors import InvalidInputError, SpaceMismatchError
+from engine.types import EmbedResult
+from functions.encoding import encode_embeddings
+from functions.models import ModelRegistry
+from functions.observability import record_of
+from functions.schemas import EmbeddingsRequest
+
+_OPENAPI = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": EmbeddingsRequest.model_json_schema()}},
+    }
+}
+
+
+def embeddings_router(registry: ModelRegistry) -> APIRouter:
+    """The route and its alias without the version."""
+    router = APIRouter(tags=["embeddings"])
+
+    async def create_embeddings(request: Request) -> Response:
+        """Turn texts or token ids into vectors."""
+        registry.check_accepting()  # First, so that a request that came before a drain is served.
+        check_content_type(request)
+        wanted = EmbeddingsRequest.parse(await request.body())
+        return await _embed(registry, request, wanted)
+
+    router.add_api_route(
+        "/v1/embeddings", create_embeddings, methods=["POST"], openapi_extra=_OPENAPI
+    )
+    router.add_api_route(
+        "/embeddings", create_embeddings, methods=["POST"], include_in_schema=False
+    )
+    return router
+
+
+async def _embed(registry: ModelRegistry, request: Request, wanted: EmbeddingsRequest) -> Response:
+    record = record_of(request.scope)
+    model = registry.get(wanted.model)
+    record.fields |= {"model": model.name, "inputs": wanted.input_count}
+    if wanted.user is not None:
+        record.add_user(wanted.user)
+    engine = model.engine
+    required = request.headers.get("x-embellama-require-space", engine.space)
+    if required != engine.space:
+        raise SpaceMismatchError(required=required, served=engine.space)
+    result = await engine.embed_async(
+        wanted.inputs,
+        dimensions=wanted.dimensions,
+        truncate=wanted.truncate,
+        prompt_name=wanted.prompt_name,
+    )
+    record.add_result(result)
+    body = encode_embeddings(
+        result, model=model.name or wanted.model, encoding_format=wanted.encoding_format
+    )
+    return Response(body, headers=_headers(engine.space, result), media_type="application/json")
+
+
+def check_content_type(request: Request) -> None:
+    """Return if the body is said to be plain JSON.
+
+    Raises:
+        InvalidInputError: it is said to be something else, or nothing is said.
+    """
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise InvalidInputError(
+            "The content-type must be application/json (in curl: -H 'content-type: "
+            "application/json').",
+            param=None,
+        )
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise InvalidInputError(
+            "The body must be sent without a content-encoding: it is not decompressed.", param=None
+        )
+
+
+def _headers(space: str, result: EmbedResult) -> dict[str, str]:
+    headers = {"x-embellama-space": space}
+    if result.truncated:
+        headers["x-embellama-truncated"] = ",".join(runs(result.truncated))
+    return headers
+
+
+def runs(indices: Sequence[int]) -> list[str]:
+    """Rising indices with neighbours joined: 0, 1, 2, 5 -> `0-2`, `5`.
+
+    2,048 single indices would make a header of 9 kB, and proxies refuse more than 4 or 8.
+    """
+    found: list[tuple[int, int]] = []
+    for index in indices:
+        if found and found[-1][1] == index - 1:
+            found[-1] = (found[-1][0], index)
+        else:
+            found.append((index, index))
+    return [str(first) if first == last else f"{first}-{last}" for first, last in found]

@@ -1,0 +1,66 @@
+"""GET /v1/models: OpenAI's shape, and under `embellama` what a client needs to know of a model."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from functions.models import ModelRegistry, ModelState, ServedModel
+from functions.routes.json import json_response
+
+
+def models_router(registry: ModelRegistry) -> APIRouter:
+    """The list, one model, and their aliases without the version."""
+    router = APIRouter(tags=["models"])
+
+    async def list_models() -> Response:
+        """List the models that can be used now."""
+        ready = [model for model in registry.models if model.state is ModelState.READY]
+        return json_response({"object": "list", "data": [_describe(model) for model in ready]})
+
+    async def retrieve_model(model_id: str) -> Response:
+        """Describe one model."""
+        return json_response(_describe(registry.get(model_id)))
+
+    router.add_api_route("/v1/models", list_models, methods=["GET"])
+    router.add_api_route("/models", list_models, methods=["GET"], include_in_schema=False)
+    router.add_api_route("/v1/models/{model_id:path}", retrieve_model, methods=["GET"])
+    router.add_api_route(
+        "/models/{model_id:path}", retrieve_model, methods=["GET"], include_in_schema=False
+    )
+    return router
+
+
+def _describe(model: ServedModel) -> dict[str, object]:
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": model.created,
+        "owned_by": "embellama",
+        "embellama": _details(model),
+    }
+
+
+def _details(model: ServedModel) -> dict[str, object]:
+    engine = model.engine
+    manifest = engine.manifest
+    return {
+        "aliases": list(model.aliases),
+        "space": engine.space,
+        "dimensions": manifest.dimensions,
+        "matryoshka_dimensions": list(manifest.matryoshka_dimensions),
+        "limits": {
+            "max_input_tokens": engine.max_input_tokens,
+            "max_client_batch_size": engine.config.max_client_batch_size,
+            "max_request_tokens": engine.config.max_request_tokens,
+        },
+        "engine": engine.backend.name,
+        "device": engine.backend.device,
+        "precision": engine.backend.precision,
+        "architecture": manifest.architecture,
+        "pooling": manifest.pooling.value,
+        "normalize": manifest.normalize,
+        "prompts": dict(manifest.prompts),
+        "certificate": (
+            None if manifest.certificate is None else manifest.certificate.model_dump(mode="json")
+        ),
+    }
