@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.errors import EmbellamaError
+from engine.errors import EmbellamaError, ShuttingDownError
 from functions.errors import error_response, status_of
 from functions.observability import get_logger, record_of
+
+_TOO_LATE = ShuttingDownError("The server shut down before this was done.", retry_after_seconds=2)
 
 
 class ErrorMiddleware:
@@ -32,6 +36,10 @@ class ErrorMiddleware:
             await self.app(scope, receive, send_and_note)
         except ClientDisconnect:
             return  # Nobody is left to answer.
+        except asyncio.CancelledError:
+            # The server cancels what is left when a drain has taken too long.
+            if not started:
+                await error_response(_TOO_LATE)(scope, receive, send)
         except Exception as exc:  # noqa: BLE001 - any failure must become one JSON answer
             _note(scope, exc)
             if not started:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 import pytest
 import structlog
@@ -32,6 +34,12 @@ def test_a_failure_after_the_start_sends_no_second_answer(logs: Logs) -> None:
     app = RequestIdMiddleware(ErrorMiddleware(raising(RuntimeError("why"), after_start=True)))
     assert [message["type"] for message in call(app)] == ["http.response.start"]
     assert len(logs) == 1
+
+
+def test_what_a_drain_cancels_is_told_to_come_back() -> None:
+    sent = call(RequestIdMiddleware(ErrorMiddleware(raising(asyncio.CancelledError()))))
+    assert sent[0]["status"] == 503
+    assert orjson.loads(sent[1]["body"])["error"]["code"] == "shutting_down"
 
 
 def test_a_client_that_has_gone_gets_no_answer(logs: Logs) -> None:

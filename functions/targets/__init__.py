@@ -1,0 +1,1 @@
+"""Ways to run the application: settings -> engine -> whatever serves it."""

@@ -1,0 +1,183 @@
+"""Serve over HTTP until a signal comes: settings -> engine -> uvicorn."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from engine import Engine
+from engine.errors import ConfigurationError
+from functions.app import create_app
+from functions.models import ModelRegistry, ModelState, ServedModel
+from functions.observability import configure_logging, get_logger
+from functions.settings import Settings
+
+_BACKLOG = 2048
+_CLOSE_SECONDS = 1.0
+"""How long a batch that runs may take to end after all requests have been answered."""
+
+
+class Server(uvicorn.Server):
+    """Listens at once, loads meanwhile, and drains when the first signal comes.
+
+    Draining: new requests are answered with 503, those in flight are finished, and the process
+    ends when there are none, or after `shutdown_timeout_seconds`. A second signal ends it at once.
+    """
+
+    def __init__(
+        self, settings: Settings, registry: ModelRegistry, load: Callable[[], None]
+    ) -> None:
+        super().__init__(_uvicorn_config(settings, registry))
+        self._registry = registry
+        self._load = load
+        self._loading: Future[None] = Future()
+        self._timeout_seconds = settings.shutdown_timeout_seconds
+        self._signal: int | None = None
+        self._drain_until: float | None = None
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the model could not be loaded, if so."""
+        return self._loading.exception() if self._loading.done() else None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then load: by now signals are handled, so one of them may end the loading."""
+        await super().startup(sockets)
+        for listener in sockets or []:
+            host, port = listener.getsockname()[:2]
+            get_logger().info("listening", host=host, port=port)
+        self._loading = _in_background(self._load)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's
+        """Leave the first signal to `on_tick`, as this interrupts anything; end at the second."""
+        if self._signal is not None:
+            os._exit(128 + sig)
+        self._signal = sig
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: is it time to end?"""
+        if self.failure is not None:
+            return True
+        if self._signal is not None and self._drain_until is None:
+            self._drain_until = time.monotonic() + self._timeout_seconds
+            self._registry.drain()
+            get_logger().info(
+                "draining",
+                signal=signal.Signals(self._signal).name,
+                in_flight=len(self.server_state.tasks),
+            )
+        if self._drain_until is not None and self._is_drained(self._drain_until):
+            return True
+        return await super().on_tick(counter)
+
+    def _is_drained(self, until: float) -> bool:
+        left = until - time.monotonic()
+        self.config.timeout_graceful_shutdown = max(1, math.ceil(left))
+        if not self.server_state.tasks:
+            return True
+        if left > 0:
+            return False
+        get_logger().warning("drain timed out", in_flight=len(self.server_state.tasks))
+        _in_background(self._registry.close)  # What still waits is answered with 503.
+        return True
+
+
+def serve(settings: Settings, open_engine: Callable[[Settings], Engine] | None = None) -> None:
+    """Serve until a signal comes. Returns after a clean shutdown.
+
+    Args:
+        settings: all options.
+        open_engine: how to open the engine; by default from `settings.model_path`.
+
+    Raises:
+        ConfigurationError: the address can't be listened on, or an option can't be honoured.
+        EmbellamaError: the model can't be loaded.
+    """
+    configure_logging(settings.log_level, settings.log_format)
+    get_logger().info("settings", **settings.redacted())
+    listener = _listen(settings.host, settings.port)
+    model = ServedModel(settings.model_name)
+    registry = ModelRegistry([model])
+    opener = open_engine or open_configured_engine
+    server = Server(settings, registry, lambda: _load(model, lambda: opener(settings)))
+    server.run(sockets=[listener])
+    _close(registry)
+    if server.failure is not None:
+        raise server.failure
+    get_logger().info("stopped")
+
+
+def open_configured_engine(settings: Settings) -> Engine:
+    """Open the bundle at `model_path`, or the default model's, which may have to be made first."""
+    return Engine.open(settings.model_path or _default_bundle(), settings.engine_config())
+
+
+def _default_bundle() -> Path:
+    from engine.export.default_model import ensure_default_bundle  # heavy, and needed only here
+
+    return ensure_default_bundle()
+
+
+def _uvicorn_config(settings: Settings, registry: ModelRegistry) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(settings, registry),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        ws="none",
+    )
+
+
+def _load(model: ServedModel, open_engine: Callable[[], Engine]) -> None:
+    started = time.monotonic()
+    model.load(open_engine)
+    seconds = round(time.monotonic() - started, 2)
+    if model.state is ModelState.READY:
+        get_logger().info("model ready", model=model.name, seconds=seconds)
+    else:
+        get_logger().error("model not ready", reason=model.reason, seconds=seconds)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"Can't listen on {host}, port {port}: {exc.strerror or exc}."
+        ) from exc
+
+
+def _close(registry: ModelRegistry) -> None:
+    """Free the models, unless a run of a runtime does not end: that must not keep the process."""
+    try:
+        _in_background(registry.close).result(_CLOSE_SECONDS)
+    except TimeoutError:
+        get_logger().warning("a running batch was abandoned")
+
+
+def _in_background(run: Callable[[], None]) -> Future[None]:
+    """Run in a thread that does not keep the process alive: a signal may end it while loading."""
+    future: Future[None] = Future()
+
+    def target() -> None:
+        try:
+            run()
+        except BaseException as exc:  # noqa: BLE001 - handed over to whoever reads the future
+            future.set_exception(exc)
+        else:
+            future.set_result(None)
+
+    threading.Thread(target=target, name="embellama-load", daemon=True).start()
+    return future

@@ -1,0 +1,115 @@
+"""A server in a process of its own, over the fake engine, driven by lines and not by time.
+
+As a program: serves in one of the modes below, on any free port, with JSON logs on stderr.
+Each run of the backend prints `run` and waits for a line on stdin, except in the mode `free`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+from engine.engine import Engine
+from engine.errors import CertificateError, SourceError
+from engine.testing import fake_engine
+from engine.types import Batch
+from functions.settings import LogFormat, Settings
+from functions.targets.server import serve
+
+PATIENCE_SECONDS = 30
+
+
+def _wait_for_line(_: Batch | None = None) -> None:
+    print("run", flush=True)
+    sys.stdin.readline()
+
+
+def _open(mode: str) -> Engine:
+    if mode == "broken":
+        raise SourceError("There are no files.")
+    if mode == "uncertified":
+        raise CertificateError("The vectors differ.")
+    if mode == "loading":
+        _wait_for_line()
+    return fake_engine(before_run=None if mode in ("free", "loading") else _wait_for_line)
+
+
+def main() -> None:
+    mode, timeout = sys.argv[1:]
+    settings = Settings(port=0, log_format=LogFormat.JSON, shutdown_timeout_seconds=float(timeout))
+    serve(settings, lambda _: _open(mode))
+
+
+class ServerProcess:
+    """The process, its port, and its lines. Ended with the `with` block, whatever happens."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONWARNINGS": "error"},
+        )
+        self._events: dict[str, dict[str, Any]] = {}
+        self.port = self.event("listening")["port"]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    @classmethod
+    def fake(cls, mode: str, *, shutdown_timeout_seconds: float = 60) -> Self:
+        timeout = str(shutdown_timeout_seconds)
+        return cls([sys.executable, "-m", "tests.functions.targets.serving", mode, timeout])
+
+    def event(self, name: str) -> dict[str, Any]:
+        """Wait for a log line, unless it has been seen; what it says."""
+        assert self.process.stderr is not None
+        other: list[str] = []
+        while name not in self._events:
+            line = self.process.stderr.readline()
+            if not line:
+                raise AssertionError(f"{name!r} was never logged: {other}")
+            if line.startswith("{"):
+                event: dict[str, Any] = json.loads(line)
+                self._events[event["event"]] = event
+            else:
+                other.append(line)
+        return self._events[name]
+
+    def wait_for_run(self) -> None:
+        """Wait until the backend, or the loading, has begun and holds."""
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "run\n"
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def exit_code(self) -> int:
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+if __name__ == "__main__":
+    main()

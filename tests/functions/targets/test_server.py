@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import socket
+from concurrent.futures import Future, ThreadPoolExecutor
+from signal import SIGINT, SIGTERM, Signals
+
+import httpx2
+import pytest
+
+from engine.errors import ConfigurationError
+from functions.settings import Settings
+from functions.targets.server import serve
+from tests.functions.targets.serving import ServerProcess
+
+BODY = {"model": "fake-model", "input": "the cat"}
+
+
+def _post(server: ServerProcess) -> httpx2.Response:
+    return httpx2.post(f"{server.url}/v1/embeddings", json=BODY, timeout=30)
+
+
+def _in_thread(pool: ThreadPoolExecutor, server: ServerProcess) -> Future[httpx2.Response]:
+    return pool.submit(_post, server)
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+def test_the_first_signal_drains(number: Signals) -> None:
+    """Requests in flight are answered, new ones refused, and the exit code is 0."""
+    with ServerProcess.fake("held") as server, ThreadPoolExecutor(1) as pool:
+        in_flight = _in_thread(pool, server)
+        server.wait_for_run()
+        server.signal(number)
+        server.event("draining")
+        refused = _post(server)
+        ready = httpx2.get(f"{server.url}/health/ready")
+        live = httpx2.get(f"{server.url}/health/live")
+        server.go_on()
+        assert in_flight.result().status_code == 200
+        assert server.exit_code() == 0
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "shutting_down")
+    assert (ready.status_code, live.status_code) == (503, 200)
+
+
+def test_the_second_signal_ends_at_once() -> None:
+    with ServerProcess.fake("held") as server, ThreadPoolExecutor(1) as pool:
+        in_flight = _in_thread(pool, server)
+        server.wait_for_run()
+        server.signal(SIGTERM)
+        server.event("draining")
+        server.signal(SIGTERM)
+        assert server.exit_code() == 128 + SIGTERM
+        assert isinstance(in_flight.exception(), httpx2.TransportError)
+
+
+def test_a_drain_ends_at_its_timeout_and_says_so_to_whom_it_left() -> None:
+    with (
+        ServerProcess.fake("held", shutdown_timeout_seconds=0.1) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        in_flight = _in_thread(pool, server)
+        server.wait_for_run()
+        server.signal(SIGTERM)
+        server.event("drain timed out")
+        assert in_flight.result().status_code == 503
+        assert in_flight.result().json()["error"]["code"] == "shutting_down"
+        assert server.exit_code() == 0
+
+
+def test_an_idle_server_ends_on_a_signal_in_spite_of_idle_connections() -> None:
+    with ServerProcess.fake("free") as server, httpx2.Client() as client:
+        server.event("model ready")
+        assert client.post(f"{server.url}/v1/embeddings", json=BODY).status_code == 200
+        server.signal(SIGTERM)
+        assert server.exit_code() == 0
+
+
+def test_it_listens_while_the_model_loads() -> None:
+    with ServerProcess.fake("loading") as server:
+        server.wait_for_run()
+        ready = httpx2.get(f"{server.url}/health/ready")
+        assert (ready.status_code, ready.json()["error"]["code"]) == (503, "not_ready")
+        assert _post(server).json()["error"]["code"] == "not_ready"
+        server.go_on()
+        server.event("model ready")
+        assert httpx2.get(f"{server.url}/health/ready").status_code == 200
+        assert _post(server).status_code == 200
+
+
+def test_a_signal_while_loading_ends_it() -> None:
+    with ServerProcess.fake("loading") as server:
+        server.wait_for_run()
+        server.signal(SIGTERM)
+        assert server.exit_code() == 0
+
+
+def test_a_model_that_can_not_be_loaded_ends_the_process() -> None:
+    with ServerProcess.fake("broken") as server:
+        assert server.exit_code() == 1
+
+
+def test_a_failed_check_of_the_vectors_keeps_it_up_but_not_ready() -> None:
+    with ServerProcess.fake("uncertified") as server:
+        assert server.event("model not ready")["level"] == "error"
+        ready = httpx2.get(f"{server.url}/health/ready")
+        assert ready.status_code == 503
+        assert "The vectors differ." in ready.json()["error"]["message"]
+
+
+def test_an_address_in_use_is_one_clear_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"Can't listen on 127.0.0.1, port {port}"):
+            serve(Settings(port=port))
