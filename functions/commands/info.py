@@ -1,0 +1,75 @@
+"""`embellama info [BUNDLE]`: what a bundle is, without loading it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from engine.model import Manifest, ModelBundle
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the bundle."""
+    parser.add_argument(
+        "bundle",
+        nargs="?",
+        type=Path,
+        metavar="BUNDLE",
+        help="directory of a bundle (default: the default model's, made if need be)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the summary."""
+    bundle = ModelBundle.open(args.bundle or _default_bundle())
+    sys.stdout.write(summary(bundle.directory, bundle.manifest))
+    return 0
+
+
+def summary(directory: Path, manifest: Manifest) -> str:
+    """The manifest in lines for people."""
+    rows = {
+        "name": manifest.name,
+        "directory": directory,
+        "space": manifest.fingerprint,
+        "architecture": manifest.architecture,
+        "pooling": manifest.pooling.value,
+        "normalize": "yes" if manifest.normalize else "no",
+        "dimensions": manifest.dimensions,
+        "matryoshka": ", ".join(map(str, manifest.matryoshka_dimensions)) or "none",
+        "max input tokens": manifest.max_input_tokens,
+        "vocabulary": manifest.vocabulary_size,
+        "prompts": ", ".join(sorted(manifest.prompts)) or "none",
+    }
+    lines = [f"{label:<17} {value}" for label, value in rows.items()]
+    return "\n".join([*lines, *_files(manifest), *_certificate(manifest)]) + "\n"
+
+
+def _files(manifest: Manifest) -> list[str]:
+    return ["files"] + [
+        f"  {entry.path:<24} {entry.role.value:<10} {entry.precision or '-':<6} "
+        f"{entry.bytes / 1e6:9.1f} MB"
+        for entry in manifest.files
+    ]
+
+
+def _certificate(manifest: Manifest) -> list[str]:
+    certificate = manifest.certificate
+    if certificate is None:
+        return ["certificate       none"]
+    return [
+        f"certificate       {certificate.texts} texts, {certificate.created}",
+        f"  reference: {certificate.reference}",
+        *(
+            f"  {entry.path:<24} {entry.backend:<10} min cosine {entry.min_cosine:.6f} "
+            f"(tolerance {entry.tolerance}) {'passed' if entry.passed else 'FAILED'}"
+            for entry in certificate.files
+        ),
+    ]
+
+
+def _default_bundle() -> Path:
+    from engine.export.default_model import ensure_default_bundle  # heavy, and needed only here
+
+    return ensure_default_bundle()

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.model import MANIFEST_NAME, Agreement, Certificate, FileRole, Manifest
+from engine.testing import fake_engine
+from functions.cli import main
+
+
+def _manifest() -> Manifest:
+    with fake_engine(matryoshka_dimensions=(4, 2), prompts={"query": "q: "}) as engine:
+        return engine.manifest
+
+
+def _write(directory: Path, manifest: Manifest) -> str:
+    (directory / MANIFEST_NAME).write_text(manifest.to_json(), "utf-8")
+    return str(directory)
+
+
+def test_the_summary_names_what_decides_a_vector(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = _manifest()
+    assert main(["info", _write(tmp_path, manifest)]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "name fake-model",
+        f"directory {tmp_path}",
+        f"space {'f' * 32}",
+        "architecture fake",
+        "pooling mean",
+        "normalize yes",
+        "dimensions 8",
+        "matryoshka 4, 2",
+        "max input tokens 32",
+        f"vocabulary {manifest.vocabulary_size}",
+        "prompts query",
+        "files",
+        "certificate none",
+    ]
+
+
+def test_the_summary_has_the_files_and_their_certificate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"x" * 100_000)
+    agreement = Agreement(
+        path="model.onnx",
+        backend="onnx",
+        min_cosine=0.99999,
+        mean_cosine=1.0,
+        max_abs_diff=1e-6,
+        top10_agreement=1.0,
+        tolerance=0.9999,
+        passed=True,
+    )
+    certificate = Certificate(
+        reference="a reference", texts=64, created="2026-01-01", tools={}, files=(agreement,)
+    )
+    entry = {
+        "role": FileRole.ONNX,
+        "path": "model.onnx",
+        "sha256": "0" * 64,
+        "bytes": 100_000,
+        "precision": "fp32",
+    }
+    document = _manifest().model_dump(by_alias=True) | {
+        "files": [entry],
+        "certificate": certificate.model_dump(),
+    }
+    assert main(["info", _write(tmp_path, Manifest.model_validate(document))]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "model.onnx onnx fp32 0.1 MB" in out
+    assert "64 texts, 2026-01-01 reference: a reference" in out
+    assert "model.onnx onnx min cosine 0.999990 (tolerance 0.9999) passed" in out

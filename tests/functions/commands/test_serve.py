@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+import argparse
+
+from functions.commands import serve
+from functions.settings import Settings, load_settings
+
+
+def test_it_takes_every_option() -> None:
+    parser = argparse.ArgumentParser()
+    serve.add_arguments(parser)
+    args = parser.parse_args(["--context-size", "8", "--port", "0"])
+    assert load_settings(args) == Settings(context_size=8, port=0)
