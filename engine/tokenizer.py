@@ -20,9 +20,11 @@ from engine.errors import (
     TooManyTokensError,
     UnknownPromptError,
 )
-from engine.types import Encoding, Inputs, IntArray, TokenInput, Truncate
+from engine.types import Encoding, Inputs, IntArray, Truncate
 
 _EMPTY_IDS: IntArray = np.zeros(0, dtype=np.int32)
+_NOT_IDS = (str, bytes, bytearray, memoryview)
+"""Sequences that are neither several texts nor token ids."""
 
 
 class Tokenizer:
@@ -94,6 +96,7 @@ class Tokenizer:
         Raises:
             InvalidInputError: one of its subclasses, naming the field at fault.
         """
+        truncate = Truncate(truncate)
         if prompt_name is not None and prompt_name not in self._prompts:
             raise UnknownPromptError(name=prompt_name, known=sorted(self._prompts))
         items, single = _as_list(inputs)
@@ -139,30 +142,31 @@ class Tokenizer:
         ]
 
     def _checked_ids(self, item: object, param: str) -> IntArray:
-        if isinstance(item, str) or not isinstance(item, (Sequence, np.ndarray)):
+        if isinstance(item, _NOT_IDS) or not isinstance(item, (Sequence, np.ndarray)):
+            raise _mixed(param, "token ids")
+        if isinstance(item, np.ndarray) and item.ndim != 1:
             raise _mixed(param, "token ids")
         if len(item) == 0:
             raise EmptyInputError(f"{param} is an empty list.", param=param)
-        try:
-            ids = np.asarray(item)
-        except (ValueError, OverflowError) as exc:
-            raise _mixed(param, "token ids") from exc
-        if ids.dtype == object and all(type(value) is int for value in item):
-            raise TokenIdError(
-                param=param,
-                token_id=next(value for value in item if abs(value) >= 2**63),
-                vocabulary_size=self.vocabulary_size,
-            )
-        if ids.ndim != 1 or ids.dtype.kind not in "iu" or _has_bool(item):
+        if isinstance(item, np.ndarray):
+            if item.dtype.kind not in "iu":
+                raise _mixed(param, "token ids")
+        elif not all(map(_is_integer, set(map(type, item)))):
             raise _mixed(param, "token ids")
+        try:
+            ids = np.asarray(item) if isinstance(item, np.ndarray) else np.array(item, np.int64)
+        except OverflowError:
+            wrong = next(value for value in item if not 0 <= value < self.vocabulary_size)
+            raise self._outside(param, wrong) from None
         outside = (ids < 0) | (ids >= self.vocabulary_size)
         if outside.any():
-            raise TokenIdError(
-                param=param,
-                token_id=int(ids[np.argmax(outside)]),
-                vocabulary_size=self.vocabulary_size,
-            )
+            raise self._outside(param, int(ids[np.argmax(outside)]))
         return ids.astype(np.int32)
+
+    def _outside(self, param: str, token_id: int) -> TokenIdError:
+        return TokenIdError(
+            param=param, token_id=int(token_id), vocabulary_size=self.vocabulary_size
+        )
 
     def _complete(self, ids: IntArray, prompt_name: str | None) -> IntArray:
         """Add the special tokens, unless the ids have them, and the prompt's ids."""
@@ -193,13 +197,30 @@ class Tokenizer:
         tail = self._suffix if self._ends_with_suffix(ids) else _EMPTY_IDS
         body = ids[: ids.size - tail.size]
         room = self.max_input_tokens - tail.size
+        head = self._head_tokens(body, prompt_name)
+        if head >= room:
+            raise InvalidInputError(
+                f"The special tokens and the prompt {prompt_name!r} alone have "
+                f"{head + tail.size} tokens, and this model takes at most "
+                f"{self.max_input_tokens}: nothing of {param} would be left.",
+                param=param if prompt_name is None else "prompt_name",
+            )
         if truncate is Truncate.END:
             kept = body[:room]
         else:
-            prompt = 0 if prompt_name is None else self._prompt_ids[prompt_name].size
-            head = min(self._prefix.size + prompt, room)
             kept = np.concatenate([body[:head], body[body.size - (room - head) :]])
         return Encoding(np.concatenate([kept, tail]), truncated=True)
+
+    def _head_tokens(self, ids: IntArray, prompt_name: str | None) -> int:
+        """How many ids at the start are special or the prompt's.
+
+        Where the tokenizer merged the end of the prompt with the start of the text, the merged
+        token counts as text.
+        """
+        prompt = _EMPTY_IDS if prompt_name is None else self._prompt_ids[prompt_name]
+        head = np.concatenate([self._prefix, prompt])[: ids.size]
+        differs = head != ids[: head.size]
+        return int(np.argmax(differs)) if differs.any() else head.size
 
     def _ids(self, text: str) -> IntArray:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
@@ -210,6 +231,8 @@ def _special_ids(tokenizer: tokenizers.Tokenizer) -> tuple[IntArray, IntArray]:
     """The ids that the tokenizer puts before and after every text."""
     probe = tokenizer.encode("a", add_special_tokens=False).ids
     framed = tokenizer.encode("a", add_special_tokens=True).ids
+    if not probe:
+        raise ManifestError("The tokenizer has no token for the text 'a'.")
     for start in range(len(framed) - len(probe) + 1):
         if framed[start : start + len(probe)] == probe:
             end = start + len(probe)
@@ -221,7 +244,11 @@ def _as_list(inputs: object) -> tuple[Sequence[object], bool]:
     """The inputs as a list, and whether it was a single one."""
     if isinstance(inputs, str):
         return [inputs], True
-    if not isinstance(inputs, (Sequence, np.ndarray)) or isinstance(inputs, (bytes, bytearray)):
+    if (
+        not isinstance(inputs, (Sequence, np.ndarray))
+        or isinstance(inputs, _NOT_IDS)
+        or (isinstance(inputs, np.ndarray) and inputs.ndim == 0)
+    ):
         raise _mixed("input", "text, texts or token ids")
     if len(inputs) == 0:
         raise EmptyInputError("input is an empty list.", param="input")
@@ -243,8 +270,8 @@ def _mixed(param: str, wanted: str) -> InvalidInputError:
     )
 
 
-def _has_bool(item: TokenInput | np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> bool:
-    return not isinstance(item, np.ndarray) and any(type(value) is bool for value in item)
+def _is_integer(kind: type) -> bool:
+    return issubclass(kind, (int, np.integer)) and kind is not bool
 
 
 def _is_valid_unicode(text: str) -> bool:

@@ -1,0 +1,68 @@
+"""Makers of small values that several tests of the engine need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from threading import Event
+
+import numpy as np
+import tokenizers
+
+from engine.testing import fake_tokenizer
+from engine.tokenizer import Tokenizer
+from engine.types import Batch, Encoding
+
+PATIENCE_SECONDS = 20.0
+"""How long a test waits for what must happen, before it fails."""
+
+
+def encoding(*ids: int) -> Encoding:
+    return Encoding(np.array(ids, dtype=np.int32), truncated=False)
+
+
+def encodings_of(lengths: Iterable[int], *, first_id: int = 0) -> list[Encoding]:
+    """One encoding a length; all ids of the n-th are `first_id` + n, so each can be told."""
+    return [encoding(*[first_id + index] * length) for index, length in enumerate(lengths)]
+
+
+def make_tokenizer(
+    tokenizer: tokenizers.Tokenizer | None = None,
+    *,
+    max_input_tokens: int = 8,
+    max_client_batch_size: int = 4,
+    max_request_tokens: int = 1000,
+    vocabulary_size: int = 16,
+    prompts: Mapping[str, str] | None = None,
+) -> Tokenizer:
+    return Tokenizer(
+        tokenizer or fake_tokenizer(),
+        vocabulary_size=vocabulary_size,
+        max_input_tokens=max_input_tokens,
+        max_client_batch_size=max_client_batch_size,
+        max_request_tokens=max_request_tokens,
+        prompts=dict(prompts or {}),
+    )
+
+
+class Gate:
+    """A `before_run` that holds every run back until `open` is called, and counts arrivals."""
+
+    def __init__(self) -> None:
+        self.arrived = Event()
+        self._opened = Event()
+
+    def __call__(self, _: Batch) -> None:
+        self.arrived.set()
+        assert self._opened.wait(PATIENCE_SECONDS), "the gate was never opened"
+
+    def open(self) -> None:
+        self._opened.set()
+
+
+def failing(error: BaseException) -> Callable[[Batch], None]:
+    """A `before_run` that raises."""
+
+    def fail(_: Batch) -> None:
+        raise error
+
+    return fail
