@@ -17,7 +17,7 @@ def pool(output: BackendOutput, pooling: Pooling) -> FloatArray:
         (B, D) float32.
     """
     if output.pooled is not None:
-        return output.pooled
+        return np.asarray(output.pooled, dtype=np.float32)
     sequences = output.token_vectors or ()
     return np.stack([_pool_one(vectors, pooling) for vectors in sequences])
 
@@ -25,5 +25,4 @@ def pool(output: BackendOutput, pooling: Pooling) -> FloatArray:
 def _pool_one(vectors: FloatArray, pooling: Pooling) -> FloatArray:
     if pooling is Pooling.MEAN:
         return np.asarray(vectors.mean(axis=0), dtype=np.float32)
-    row: FloatArray = vectors[0 if pooling is Pooling.CLS else -1]
-    return row
+    return np.asarray(vectors[0 if pooling is Pooling.CLS else -1], dtype=np.float32)
