@@ -10,14 +10,8 @@ from typing import Any, NoReturn, get_args
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from functions.settings import (
-    CONFIG_VARIABLE,
-    Settings,
-    SettingsError,
-    flag_name,
-    nearest,
-    variable_name,
-)
+from functions.settings import Settings, SettingsError
+from functions.settings_sources import CONFIG_VARIABLE, flag_name, nearest, variable_name
 
 _CONFIG_HELP = "TOML or YAML file of options; keys are the flags' names with underscores."
 

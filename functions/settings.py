@@ -1,37 +1,17 @@
-"""Settings: the only reader of the command line, the environment and the config file.
-
-Each option is a field, declared once. Its flag, its variable and its key derive from the field.
-Precedence: command line > EMBELLAMA_* > bare HOST and PORT > config file > default.
-"""
+"""Settings: each option is a field, declared once. `settings_sources` reads their values."""
 
 from __future__ import annotations
 
-import difflib
-import os
-import re
-import tomllib
-from argparse import Namespace
-from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from pydantic import Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from engine.config import EngineConfig
 from engine.errors import ConfigurationError
 
 ENV_PREFIX = "EMBELLAMA_"
-CONFIG_VARIABLE = "EMBELLAMA_CONFIG"
-_BARE_VARIABLES = {"host": "HOST", "port": "PORT"}
-_SERVICE_LINK_NAME = re.compile(r"\w+_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
-_SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://.*")
 
 
 class SettingsError(ConfigurationError):
@@ -56,7 +36,7 @@ class LogFormat(StrEnum):
 
 
 class Settings(EngineConfig, BaseSettings):
-    """All options. Built directly, it reads nothing but its arguments; see `load_settings`."""
+    """All options. Built directly, it reads nothing but its arguments; see `settings_sources`."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_ignore_empty=True
@@ -99,7 +79,7 @@ class Settings(EngineConfig, BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take arguments only: `load_settings` reads the other sources and keeps their names."""
+        """Take arguments only: `settings_sources` reads the others and keeps their names."""
         return (init_settings,)
 
     def engine_config(self) -> EngineConfig:
@@ -109,129 +89,3 @@ class Settings(EngineConfig, BaseSettings):
     def redacted(self) -> dict[str, object]:
         """All settings as plain values for logs, secrets masked."""
         return self.model_dump(mode="json")
-
-
-def load_settings(arguments: Namespace | None = None) -> Settings:
-    """Read all sources. `arguments` holds the flags that were given, by field, and `config`.
-
-    Raises:
-        SettingsError: a source can't be read, or an option is unknown or invalid; one line.
-    """
-    flags = dict(vars(arguments or Namespace()))
-    config = flags.pop("config", None) or os.environ.get(CONFIG_VARIABLE) or None
-    flags = {name: value for name, value in flags.items() if name in Settings.model_fields}
-    _refuse_unknown_variables(os.environ)
-    sources = [
-        ("command line", flags),
-        ("environment", _environment()),
-        ("environment", _bare_variables(os.environ)),
-        (f"file {config}", _file(Path(config)) if config else {}),
-    ]
-    merged: dict[str, Any] = {}
-    for _, values in reversed(sources):
-        merged |= values
-    try:
-        return Settings(**merged)
-    except ValidationError as exc:
-        raise SettingsError(_explain(exc, sources)) from exc
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """` Did you mean X?`, or nothing where no known name is near."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {found[0]}?" if found else ""
-
-
-def flag_name(field: str) -> str:
-    """The flag of a field: `model_path` -> `--model-path`."""
-    return "--" + field.replace("_", "-")
-
-
-def variable_name(field: str) -> str:
-    """The environment variable of a field: `model_path` -> `EMBELLAMA_MODEL_PATH`."""
-    return ENV_PREFIX + field.upper()
-
-
-def _environment() -> dict[str, Any]:
-    values = EnvSettingsSource(Settings)()
-    if _SERVICE_LINK_VALUE.fullmatch(str(values.get("port"))):
-        del values["port"]
-    return values
-
-
-def _bare_variables(environ: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        field: environ[variable]
-        for field, variable in _BARE_VARIABLES.items()
-        if environ.get(variable)
-    }
-
-
-def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
-    known = {variable_name(field) for field in Settings.model_fields} | {CONFIG_VARIABLE}
-    for variable in sorted(environ):
-        name = variable.upper()
-        if not name.startswith(ENV_PREFIX) or name in known:
-            continue
-        if not _is_service_link(name, environ[variable]):
-            raise SettingsError(f"{variable} (environment) is not an option.{nearest(name, known)}")
-
-
-def _is_service_link(name: str, value: str) -> bool:
-    """Whether Kubernetes made the variable, to describe a service named `embellama...`."""
-    if name.endswith("_PORT") and _SERVICE_LINK_VALUE.fullmatch(value):
-        return True
-    return _SERVICE_LINK_NAME.fullmatch(name) is not None
-
-
-def _file(path: Path) -> dict[str, Any]:
-    try:
-        text = path.expanduser().read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(f"The config file {path} can't be read: {exc}.") from exc
-    values = _parse(path, text)
-    if not isinstance(values, dict):
-        raise SettingsError(f"The config file {path} must be a table of options.")
-    for key in values:
-        if key not in Settings.model_fields:
-            known = nearest(str(key), Settings.model_fields)
-            raise SettingsError(f"{key} (file {path}) is not an option.{known}")
-    return values
-
-
-def _parse(path: Path, text: str) -> object:
-    if path.suffix == ".toml":
-        try:
-            return tomllib.loads(text)
-        except tomllib.TOMLDecodeError as exc:
-            raise SettingsError(f"The config file {path} is not valid TOML: {exc}.") from exc
-    if path.suffix in (".yaml", ".yml"):
-        return _parse_yaml(path, text)
-    raise SettingsError(f"The config file {path} must end in .toml, .yaml or .yml.")
-
-
-def _parse_yaml(path: Path, text: str) -> object:
-    try:
-        import yaml  # an extra, and the only place that needs it
-    except ModuleNotFoundError as exc:
-        raise SettingsError(
-            f"Reading {path} needs PyYAML: install embellama[yaml], or use TOML."
-        ) from exc
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
-        detail = " ".join(str(exc).split())
-        raise SettingsError(f"The config file {path} is not valid YAML: {detail}.") from exc
-    return {} if values is None else values
-
-
-def _explain(exc: ValidationError, sources: list[tuple[str, dict[str, Any]]]) -> str:
-    """The first error in one line, naming the option as its source spells it."""
-    error = exc.errors(include_url=False, include_input=False)[0]
-    field = str(error["loc"][0]) if error["loc"] else "settings"
-    source = next((name for name, values in sources if field in values), "settings")
-    label = {"command line": flag_name(field), "environment": variable_name(field)}
-    where = label.get(source, f"{field} ({source})")
-    if source == "environment" and variable_name(field) not in os.environ:
-        where = _BARE_VARIABLES.get(field, where)
-    return f"{where}: {error['msg']}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from functions.options import add_setting_flags
-from functions.settings import load_settings
+from functions.settings_sources import load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,8 @@ from argparse import Namespace
 import pytest
 
 from functions.options import OptionParser, add_setting_flags, option_table
-from functions.settings import Settings, SettingsError, flag_name, load_settings
+from functions.settings import Settings, SettingsError
+from functions.settings_sources import flag_name, load_settings
 
 
 def _parse(*arguments: str) -> Namespace:

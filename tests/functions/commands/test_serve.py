@@ -3,7 +3,8 @@ from __future__ import annotations
 import argparse
 
 from functions.commands import serve
-from functions.settings import Settings, load_settings
+from functions.settings import Settings
+from functions.settings_sources import load_settings
 
 
 def test_it_takes_every_option() -> None:
