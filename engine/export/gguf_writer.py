@@ -9,7 +9,7 @@ import gguf
 from engine.errors import ExportError
 from engine.export.architectures import architecture_of_checkpoint
 from engine.export.checkpoint import Checkpoint
-from engine.export.vocabulary import add_wordpiece, wordpiece_vocabulary
+from engine.export.vocabulary import add_vocabulary, read_vocabulary
 from engine.export.weights import CheckpointWeights
 from engine.types import Pooling
 
@@ -34,7 +34,7 @@ def write_gguf(
         raise ExportError(f"A GGUF file of the precision {precision!r} can't be written.")
     architecture = architecture_of_checkpoint(checkpoint.model_type)
     weights = CheckpointWeights(checkpoint.weights)
-    vocabulary = wordpiece_vocabulary(
+    vocabulary = read_vocabulary(
         checkpoint.tokenizer_json, size=int(checkpoint.config["vocab_size"])
     )
     writer = gguf.GGUFWriter(path, architecture.name)
@@ -43,9 +43,9 @@ def write_gguf(
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     writer.add_pooling_type(_POOLING_TYPE[pooling])
     architecture.add_hyperparameters(writer, checkpoint.config)
-    add_wordpiece(writer, vocabulary)
+    add_vocabulary(writer, vocabulary)
     for tensor, source in architecture.checkpoint_tensors(checkpoint.config, weights.names).items():
-        writer.add_tensor(tensor, weights.read(source))
+        writer.add_tensor(tensor, source.read(weights))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -28,7 +28,7 @@ def architecture_of_checkpoint(model_type: str) -> Architecture:
         UnsupportedArchitectureError: none reads this type.
     """
     for architecture in _ALL:
-        if model_type in architecture.checkpoint_types:
+        if architecture.checkpoint_type == model_type:
             return architecture
-    supported = sorted(name for row in _ALL for name in row.checkpoint_types)
+    supported = [row.checkpoint_type for row in _ALL]
     raise UnsupportedArchitectureError(architecture=model_type, supported=supported)

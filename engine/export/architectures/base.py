@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gguf
 
 from engine.export.gguf_file import GgufFile
 from engine.export.graph import Graph
+from engine.export.weights import CheckpointWeights
+from engine.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointTensor:
+    """A tensor of a checkpoint, less its rows before `first_row`."""
+
+    name: str
+    first_row: int = 0
+
+    def read(self, weights: CheckpointWeights) -> FloatArray:
+        """The values as float32."""
+        return weights.read(self.name)[self.first_row :]
 
 
 class Architecture(Protocol):
@@ -21,8 +36,8 @@ class Architecture(Protocol):
         ...
 
     @property
-    def checkpoint_types(self) -> frozenset[str]:
-        """`model_type` of the checkpoints that this architecture reads."""
+    def checkpoint_type(self) -> str:
+        """`Checkpoint.model_type` of the checkpoints that this architecture reads."""
         ...
 
     def add_hyperparameters(self, writer: gguf.GGUFWriter, config: Mapping[str, Any]) -> None:
@@ -35,8 +50,8 @@ class Architecture(Protocol):
 
     def checkpoint_tensors(
         self, config: Mapping[str, Any], names: AbstractSet[str]
-    ) -> dict[str, str]:
-        """GGUF tensor names -> checkpoint tensor names; `names` are those of the checkpoint.
+    ) -> dict[str, CheckpointTensor]:
+        """GGUF tensor names -> checkpoint tensors; `names` are those of the checkpoint.
 
         Raises:
             ExportError: the checkpoint lacks a tensor, or has one that would be ignored.

@@ -7,11 +7,23 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 import gguf
-import numpy as np
 
 from engine.errors import ExportError
+from engine.export.architectures.base import CheckpointTensor
+from engine.export.architectures.parts import (
+    bias,
+    check_all_used,
+    check_file,
+    epsilon,
+    multiply,
+    number,
+    project_and_norm,
+    query_key_value,
+    require,
+)
 from engine.export.gguf_file import GgufFile
 from engine.export.graph import FUSED, Graph
+from engine.types import FloatArray
 
 _TENSORS = {
     "token_embd": "embeddings.word_embeddings",
@@ -29,72 +41,73 @@ _BLOCK_TENSORS = {
     "ffn_down": "output.dense",
     "layer_output_norm": "output.LayerNorm",
 }
+_PARTS = frozenset(_TENSORS) | frozenset(_BLOCK_TENSORS) | {"attn_qkv"}
 _WITHOUT_BIAS = frozenset({"token_embd", "position_embd", "token_types"})
-_UNUSED = ("pooler.", "cls.")
-"""Heads for other tasks, which no embedding passes through."""
-_UNUSED_NAMES = frozenset({"embeddings.position_ids"})
-_PREFIX = "bert."
+_UNUSED = ("pooler.", "cls.", "lm_head.", "embeddings.position_ids")
+"""Heads for other tasks, which no embedding passes through, and a constant."""
 
 
 class Bert:
     """Checkpoints of the model type `bert`, and GGUF files of the architecture `bert`."""
 
     name = "bert"
-    checkpoint_types = frozenset({"bert"})
+    checkpoint_type = "bert"
+    prefix = "bert."
+    """What names of tensors may start with, where a checkpoint has a head for another task."""
+
+    def first_position(self, config: Mapping[str, Any]) -> int:  # noqa: ARG002 - see RoBERTa
+        """Row of the first token's position."""
+        return 0
 
     def add_hyperparameters(self, writer: gguf.GGUFWriter, config: Mapping[str, Any]) -> None:
         """Write `bert.*`; see `Architecture.add_hyperparameters`."""
-        required = {"hidden_act": "gelu", "position_embedding_type": "absolute"}
-        for key, value in required.items():
-            if config.get(key, value) != value:
-                raise ExportError(f"config.json has {key}={config[key]!r}; only {value!r} works.")
-        writer.add_context_length(config["max_position_embeddings"])
-        writer.add_embedding_length(config["hidden_size"])
-        writer.add_feed_forward_length(config["intermediate_size"])
-        writer.add_block_count(config["num_hidden_layers"])
-        writer.add_head_count(config["num_attention_heads"])
+        require(config, {"hidden_act": "gelu", "position_embedding_type": "absolute"})
+        require(config, {"is_decoder": False, "add_cross_attention": False})
+        positions = number(config, "max_position_embeddings") - self.first_position(config)
+        writer.add_context_length(positions)
+        writer.add_embedding_length(number(config, "hidden_size"))
+        writer.add_feed_forward_length(number(config, "intermediate_size"))
+        writer.add_block_count(number(config, "num_hidden_layers"))
+        writer.add_head_count(number(config, "num_attention_heads"))
         writer.add_layer_norm_eps(config["layer_norm_eps"])
         writer.add_causal_attention(False)  # noqa: FBT003 - the writer's own signature
-        writer.add_vocab_size(config["vocab_size"])
-        writer.add_token_type_count(config["type_vocab_size"])
+        writer.add_vocab_size(number(config, "vocab_size"))
+        writer.add_token_type_count(number(config, "type_vocab_size"))
 
     def checkpoint_tensors(
         self, config: Mapping[str, Any], names: AbstractSet[str]
-    ) -> dict[str, str]:
+    ) -> dict[str, CheckpointTensor]:
         """Map names; see `Architecture.checkpoint_tensors`."""
-        prefix = _PREFIX if any(name.startswith(_PREFIX) for name in names) else ""
+        prefix = self.prefix if any(name.startswith(self.prefix) for name in names) else ""
         pairs = dict(_TENSORS)
-        for block in range(config["num_hidden_layers"]):
+        for block in range(number(config, "num_hidden_layers")):
             for target, source in _BLOCK_TENSORS.items():
                 pairs[f"blk.{block}.{target}"] = f"encoder.layer.{block}.{source}"
+        first_rows = {"position_embd": self.first_position(config)}
         tensors = {}
         for target, source in pairs.items():
             for part in ("weight",) if target in _WITHOUT_BIAS else ("weight", "bias"):
-                tensors[f"{target}.{part}"] = f"{prefix}{source}.{part}"
-        _check_all_used(tensors, names, prefix)
+                tensors[f"{target}.{part}"] = CheckpointTensor(
+                    f"{prefix}{source}.{part}", first_rows.get(target, 0)
+                )
+        unused = (*_UNUSED, *(prefix + start for start in _UNUSED))
+        check_all_used(tensors, names, unused=unused, architecture=self.checkpoint_type)
         return tensors
 
     def add_nodes(self, graph: Graph, source: GgufFile) -> str:
         """Add the encoder; see `Architecture.add_nodes`."""
+        check_file(source, _PARTS)
         hidden = _embed(graph, source)
         for block in range(int(source.hyperparameter("block_count"))):
             hidden = _feed_forward(graph, source, block, _attend(graph, source, block, hidden))
         return hidden
 
 
-def _check_all_used(tensors: Mapping[str, str], names: AbstractSet[str], prefix: str) -> None:
-    missing = set(tensors.values()) - names
-    if missing:
-        raise ExportError(f"The checkpoint has no tensor {min(missing)!r}.")
-    for name in sorted(names - set(tensors.values())):
-        bare = name.removeprefix(prefix)
-        if bare not in _UNUSED_NAMES and not bare.startswith(_UNUSED):
-            raise ExportError(f"The checkpoint's tensor {name!r} has no place in BERT.")
-
-
 def _embed(graph: Graph, source: GgufFile) -> str:
     """Token + position + type 0, normalised. Type 0 is added to the positions beforehand."""
-    positions = source.tensor("position_embd.weight") + source.tensor("token_types.weight")[:1]
+    positions = _positions(source)
+    if "token_types.weight" in source.names:
+        positions = positions + source.tensor("token_types.weight")[:1]
     inputs = [
         "input_ids",
         "",
@@ -110,19 +123,27 @@ def _embed(graph: Graph, source: GgufFile) -> str:
         "embeddings",
         domain=FUSED,
         more_outputs=["mask_index"],
-        attributes={"epsilon": _epsilon(source)},
+        attributes={"epsilon": epsilon(source)},
     )
+
+
+def _positions(source: GgufFile) -> FloatArray:
+    positions = source.tensor("position_embd.weight")
+    stated = int(source.hyperparameter("context_length"))
+    if len(positions) != stated:
+        raise ExportError(
+            f"{source.path} states a context of {stated} tokens, but has {len(positions)} positions."
+        )
+    return positions
 
 
 def _attend(graph: Graph, source: GgufFile, block: int, hidden: str) -> str:
     """Self-attention with one matrix (D, 3D) for Q, K and V, then residual and norm."""
-    parts = ("attn_q", "attn_k", "attn_v")
-    weights = [source.tensor(f"blk.{block}.{part}.weight").T for part in parts]
-    biases = [source.tensor(f"blk.{block}.{part}.bias") for part in parts]
+    weight, shift = query_key_value(source, block)
     inputs = [
         hidden,
-        graph.weight(f"blk.{block}.attn_qkv.weight", np.concatenate(weights, axis=1)),
-        graph.weight(f"blk.{block}.attn_qkv.bias", np.concatenate(biases)),
+        graph.weight(f"blk.{block}.attn_qkv.weight", weight),
+        "" if shift is None else graph.weight(f"blk.{block}.attn_qkv.bias", shift),
         "attention_mask",
     ]
     heads = int(source.hyperparameter("attention.head_count"))
@@ -133,39 +154,16 @@ def _attend(graph: Graph, source: GgufFile, block: int, hidden: str) -> str:
         domain=FUSED,
         attributes={"num_heads": heads},
     )
-    return _project_and_norm(graph, source, block, hidden, context, "attn_output")
+    return project_and_norm(graph, source, block, hidden, context, "attn_output")
 
 
 def _feed_forward(graph: Graph, source: GgufFile, block: int, hidden: str) -> str:
-    up = _multiply(graph, source, f"blk.{block}.ffn_up", hidden)
-    bias = graph.weight(f"blk.{block}.ffn_up.bias", source.tensor(f"blk.{block}.ffn_up.bias"))
-    active = graph.node("BiasGelu", [up, bias], f"blk.{block}.ffn_gelu", domain=FUSED)
-    return _project_and_norm(graph, source, block, hidden, active, "ffn_down")
-
-
-def _project_and_norm(
-    graph: Graph, source: GgufFile, block: int, residual: str, values: str, projection: str
-) -> str:
-    """LayerNorm(residual + values x projection + bias)."""
-    norm = {"attn_output": "attn_output_norm", "ffn_down": "layer_output_norm"}[projection]
-    product = _multiply(graph, source, f"blk.{block}.{projection}", values)
-    names = [f"{norm}.weight", f"{norm}.bias", f"{projection}.bias"]
-    weights = [
-        graph.weight(f"blk.{block}.{name}", source.tensor(f"blk.{block}.{name}")) for name in names
-    ]
-    return graph.node(
-        "SkipLayerNormalization",
-        [residual, product, *weights],
-        f"blk.{block}.{norm}",
-        domain=FUSED,
-        attributes={"epsilon": _epsilon(source)},
-    )
-
-
-def _multiply(graph: Graph, source: GgufFile, name: str, values: str) -> str:
-    weight = graph.weight(f"{name}.weight", source.tensor(f"{name}.weight").T)
-    return graph.node("MatMul", [values, weight], name)
-
-
-def _epsilon(source: GgufFile) -> float:
-    return float(source.hyperparameter("attention.layer_norm_epsilon"))
+    part = f"blk.{block}.ffn_up"
+    up = multiply(graph, source, part, hidden)
+    shift = bias(source, part)
+    if shift is None:
+        active = graph.node("Gelu", [up], f"blk.{block}.ffn_gelu", domain=FUSED)
+    else:
+        inputs = [up, graph.weight(f"{part}.bias", shift)]
+        active = graph.node("BiasGelu", inputs, f"blk.{block}.ffn_gelu", domain=FUSED)
+    return project_and_norm(graph, source, block, hidden, active, "ffn_down")

@@ -9,8 +9,7 @@ from engine.export import architectures
 def test_every_row_of_the_table_is_found_by_its_names() -> None:
     for row in architectures._ALL:
         assert architectures.architecture_of_gguf(row.name) is row
-        for model_type in row.checkpoint_types:
-            assert architectures.architecture_of_checkpoint(model_type) is row
+        assert architectures.architecture_of_checkpoint(row.checkpoint_type) is row
 
 
 @pytest.mark.parametrize("name", ["llama", "", "BERT"])

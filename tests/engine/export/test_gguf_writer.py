@@ -23,7 +23,7 @@ def test_every_tensor_is_the_checkpoints_bit_for_bit(
     mapping = Bert().checkpoint_tensors(small_bert.config, frozenset(tensors))
     assert small_bert_gguf.names == frozenset(mapping)
     for target, source in mapping.items():
-        assert small_bert_gguf.tensor(target).tobytes() == tensors[source].tobytes()
+        assert small_bert_gguf.tensor(target).tobytes() == tensors[source.name].tobytes()
 
 
 def test_hyperparameters_are_those_of_the_configuration(small_bert_gguf: GgufFile) -> None:
