@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
@@ -20,6 +20,7 @@ from engine.errors import (
     DeadlineExceededError,
     DimensionsError,
     IntegrityError,
+    ShuttingDownError,
 )
 from engine.golden import GoldenSet, closeness, minimum_cosine
 from engine.model import FileRole, Manifest, ModelBundle
@@ -36,6 +37,7 @@ from engine.scheduler import (
 from engine.tokenizer import Tokenizer
 from engine.types import (
     Batch,
+    BatchReport,
     EmbedResult,
     Encoding,
     FloatArray,
@@ -71,6 +73,8 @@ class Engine:
         self.backend = backend
         self.config = config
         self.max_input_tokens = tokenizer.max_input_tokens
+        self.on_batch: Callable[[BatchReport], None] | None = None
+        """Called after every batch, on the thread that computed it. It must not raise."""
         self._dimensions = (manifest.dimensions, *manifest.matryoshka_dimensions)
         self._tokenize_threads = ThreadPoolExecutor(1, thread_name_prefix="embellama-tokenize")
         self._scheduler = self._make_scheduler(inline=inline)
@@ -161,7 +165,9 @@ class Engine:
         try:
             async with asyncio.timeout(deadline_seconds):
                 started = time.perf_counter()
-                encodings = await self._tokenize(inputs, truncate, prompt_name)
+                encodings = await self.tokenize_async(
+                    inputs, truncate=truncate, prompt_name=prompt_name
+                )
                 tokenized = time.perf_counter()
                 unique, places = _deduplicate(encodings)
                 output = await asyncio.wrap_future(self._scheduler.submit(unique))
@@ -171,6 +177,35 @@ class Engine:
                 "what had not run was dropped."
             ) from exc
         return self._result(encodings, places, output, size, tokenized - started)
+
+    async def tokenize_async(
+        self,
+        inputs: Inputs,
+        *,
+        truncate: Truncate = Truncate.NONE,
+        prompt_name: str | None = None,
+    ) -> list[Encoding]:
+        """What `embed` would compute for these inputs: the ids, prompts and special tokens included.
+
+        Long inputs are tokenized on a thread, so that the event loop is not blocked.
+
+        Raises:
+            InvalidInputError: the request is wrong; the error names the field.
+            ShuttingDownError: the engine was closed.
+        """
+
+        def encode() -> list[Encoding]:
+            return self.tokenizer.encode(inputs, truncate=truncate, prompt_name=prompt_name)
+
+        if _is_small(inputs):
+            return encode()
+        try:
+            encodings = self._tokenize_threads.submit(encode)
+        except RuntimeError as exc:  # the threads were shut down
+            raise ShuttingDownError(
+                "The server is shutting down.", retry_after_seconds=1.0
+            ) from exc
+        return await asyncio.wrap_future(encodings)
 
     def queue_state(self) -> QueueState:
         """What waits to be computed, and what runs."""
@@ -224,21 +259,17 @@ class Engine:
             raise DimensionsError(dimensions=dimensions, allowed=sorted(set(self._dimensions)))
         return dimensions
 
-    async def _tokenize(
-        self, inputs: Inputs, truncate: Truncate, prompt_name: str | None
-    ) -> list[Encoding]:
-        def encode() -> list[Encoding]:
-            return self.tokenizer.encode(inputs, truncate=truncate, prompt_name=prompt_name)
-
-        if _is_small(inputs):
-            return encode()
-        return await asyncio.get_running_loop().run_in_executor(self._tokenize_threads, encode)
-
     def _compute(self, batch: Batch) -> FloatArray:
         """Run one batch: pooled, finite vectors (B, D)."""
-        vectors = pool(self.backend.run(batch), self.manifest.pooling)
-        check_finite(vectors)
-        return vectors
+        started = time.perf_counter()
+        try:
+            vectors = pool(self.backend.run(batch), self.manifest.pooling)
+            check_finite(vectors)
+            return vectors
+        finally:
+            if self.on_batch is not None:
+                seconds = time.perf_counter() - started
+                self.on_batch(BatchReport(len(batch.encodings), batch.tokens, seconds))
 
     def _result(
         self,

@@ -69,6 +69,16 @@ class Batch:
         return sum(encoding.tokens for encoding in self.encodings)
 
 
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What one call of the backend computed, for whoever watches; also of a call that failed."""
+
+    inputs: int
+    tokens: int
+    """Without padding."""
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class BackendOutput:
     """What one backend call returns, in the order of its batch, before pooling.
