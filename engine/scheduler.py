@@ -1,25 +1,29 @@
 """Who is computed next: a queue shared by all requests, and an inline one for Lambda.
 
-Work is shared fairly between requests, not between inputs (start-time fair queueing, Goyal,
-Vin and Cheng 1996): each request has a virtual start time that advances by the tokens computed
-for it, and the request that is least far is served next. A single query therefore waits for the
-batches that run now, never for the rest of a 2048-input request, and no request starves.
+Work is shared fairly between requests, not between inputs (weighted fair queueing, Demers,
+Keshav and Shenker 1989): virtual time advances by the tokens computed divided by the number of
+requests that wait, as if each got its share of every token. The request whose next batch would
+end first in virtual time is served next. A single query therefore waits for the batches that run
+now, not for the rest of a 2048-input request; and as virtual time always advances, a large
+request gets its share under any stream of small ones.
 """
 
 from __future__ import annotations
 
+import heapq
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from engine.batching import plan_batches
-from engine.errors import OverloadedError, ShuttingDownError
+from engine.errors import BackendError, OverloadedError, ShuttingDownError
 from engine.types import Batch, Encoding, FloatArray
 
 Compute = Callable[[Batch], FloatArray]
@@ -94,32 +98,59 @@ class Scheduler(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
+class _Planned(NamedTuple):
+    """A batch that has not run yet: which sequences of its request, and how many tokens."""
+
+    indices: list[int]
+    tokens: int
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class _Job:
-    """One request. `batches` are those that have not run yet, the next one last."""
+    """One request. `batches` are those that have not run yet, the next one last.
+
+    It waits as long as it has any. `virtual_finish` is when the next one would end.
+    """
 
     encodings: Sequence[Encoding]
-    batches: list[list[int]]
+    batches: list[_Planned]
     vectors: FloatArray
-    tokens: int
-    virtual_start: float = 0.0
-    queued_tokens: int = 0
-    unfinished: int = 0
+    unfinished: int
+    virtual_finish: float = 0.0
+    failed: bool = False
     submitted: float = field(default_factory=time.perf_counter)
     first_run: float | None = None
     future: Future[JobOutput] = field(default_factory=Future)
 
+    def __lt__(self, other: _Job) -> bool:
+        mine = (self.virtual_finish, self.submitted)
+        return mine < (other.virtual_finish, other.submitted)
+
     @classmethod
     def of(cls, encodings: Sequence[Encoding], limits: BatchLimits, dimensions: int) -> _Job:
-        batches = limits.plan(encodings)
+        batches = [
+            _Planned(indices, sum(encodings[index].tokens for index in indices))
+            for indices in limits.plan(encodings)
+        ]
         batches.reverse()
         return cls(
             encodings=encodings,
             batches=batches,
             vectors=np.empty((len(encodings), dimensions), dtype=np.float32),
-            tokens=sum(encoding.tokens for encoding in encodings),
             unfinished=len(batches),
         )
+
+    @property
+    def waiting_tokens(self) -> int:
+        return sum(batch.tokens for batch in self.batches)
+
+    def run(self, planned: _Planned, compute: Compute) -> None:
+        """Compute one batch and keep its vectors."""
+        vectors = compute(Batch(tuple(self.encodings[index] for index in planned.indices)))
+        wanted = (len(planned.indices), self.vectors.shape[1])
+        if vectors.shape != wanted:  # numpy would broadcast some of them
+            raise BackendError(f"The vectors have the shape {vectors.shape}, not {wanted}.")
+        self.vectors[planned.indices] = vectors
 
 
 class ServerScheduler:
@@ -139,7 +170,7 @@ class ServerScheduler:
         self._limits = limits
         self._max_queue_tokens = max_queue_tokens
         self._changed = threading.Condition()
-        self._waiting: list[_Job] = []
+        self._waiting: list[_Job] = []  # a heap
         self._virtual_time = 0.0
         self._queued_tokens = 0
         self._running = 0
@@ -156,21 +187,29 @@ class ServerScheduler:
     def submit(self, encodings: Sequence[Encoding]) -> Future[JobOutput]:
         """Queue the sequences of one request; see `Scheduler.submit`."""
         job = _Job.of(encodings, self._limits, self._dimensions)
+        tokens = job.waiting_tokens
         with self._changed:
             if self._closed:
                 raise _shutting_down()
-            if self._queued_tokens and self._queued_tokens + job.tokens > self._max_queue_tokens:
+            if self._queued_tokens and self._queued_tokens + tokens > self._max_queue_tokens:
                 raise OverloadedError(
                     f"The queue holds {self._queued_tokens} tokens and takes at most "
                     f"{self._max_queue_tokens}. Try again later.",
                     retry_after_seconds=self._queued_tokens / self._rate,
                 )
-            job.virtual_start = self._virtual_time
-            job.queued_tokens = job.tokens
-            self._waiting.append(job)
-            self._queued_tokens += job.tokens
-            self._changed.notify(job.unfinished)
-        job.future.add_done_callback(lambda future: self._drop(job) if future.cancelled() else None)
+            if job.batches:
+                job.virtual_finish = self._virtual_time + job.batches[-1].tokens
+                heapq.heappush(self._waiting, job)
+                self._queued_tokens += tokens
+                self._changed.notify(job.unfinished)
+        if not job.unfinished:
+            _succeed(job)
+            return job.future
+        # A weak one, or the job and its future would keep each other and the vectors alive.
+        reference = weakref.ref(job)
+        job.future.add_done_callback(
+            lambda future: self._drop(reference()) if future.cancelled() else None
+        )
         return job.future
 
     def state(self) -> QueueState:
@@ -178,7 +217,9 @@ class ServerScheduler:
         with self._changed:
             return QueueState(
                 queued_requests=len(self._waiting),
-                queued_inputs=sum(len(batch) for job in self._waiting for batch in job.batches),
+                queued_inputs=sum(
+                    len(batch.indices) for job in self._waiting for batch in job.batches
+                ),
                 queued_tokens=self._queued_tokens,
                 running_batches=self._running,
                 tokens_per_second=self._rate,
@@ -188,9 +229,10 @@ class ServerScheduler:
         """Fail what waits, finish what runs, end the threads."""
         with self._changed:
             self._closed = True
-            waiting = list(self._waiting)
+            waiting, self._waiting = self._waiting, []
+            self._queued_tokens = 0
             for job in waiting:
-                self._forget(job)
+                job.batches.clear()
             self._changed.notify_all()
         for job in waiting:
             _fail(job, _shutting_down())
@@ -198,62 +240,74 @@ class ServerScheduler:
             thread.join()
 
     def _work(self) -> None:
-        while (picked := self._next()) is not None:
-            job, indices = picked
-            batch = Batch(tuple(job.encodings[index] for index in indices))
-            started = time.perf_counter()
-            try:
-                vectors = self._compute(batch)
-            except Exception as exc:  # noqa: BLE001 - a failed batch must not end the thread
-                self._settle(job, batch, started, failed=True)
-                _fail(job, exc)
-            else:
-                job.vectors[indices] = vectors
-                if self._settle(job, batch, started, failed=False):
-                    _succeed(job)
+        while self._run_next():
+            pass
 
-    def _next(self) -> tuple[_Job, list[int]] | None:
-        """Wait for work; take one batch of the request that has had the least."""
+    def _run_next(self) -> bool:
+        """Compute one batch; False when there will be no more.
+
+        A method of its own, so that an idle thread does not keep the vectors of its last request.
+        """
+        picked = self._next()
+        if picked is None:
+            return False
+        job, planned = picked
+        started = time.perf_counter()
+        try:
+            job.run(planned, self._compute)
+        except Exception as exc:  # noqa: BLE001 - a failed batch must not end the thread
+            self._settle(job, planned, started, failed=True)
+            _fail(job, exc)
+        else:
+            if self._settle(job, planned, started, failed=False):
+                _succeed(job)
+        return True
+
+    def _next(self) -> tuple[_Job, _Planned] | None:
+        """Wait for work; take one batch of the request whose turn it is."""
         with self._changed:
             while not self._waiting:
                 if self._closed:
                     return None
                 self._changed.wait()
-            job = min(self._waiting, key=lambda job: (job.virtual_start, job.tokens))
-            indices = job.batches.pop()
-            tokens = sum(job.encodings[index].tokens for index in indices)
-            self._virtual_time = max(self._virtual_time, job.virtual_start)
-            job.virtual_start += tokens
-            job.queued_tokens -= tokens
-            self._queued_tokens -= tokens
-            if not job.batches:
-                self._waiting.remove(job)
+            job = self._waiting[0]
+            planned = job.batches.pop()
+            self._virtual_time += planned.tokens / len(self._waiting)
+            self._queued_tokens -= planned.tokens
+            if job.batches:
+                job.virtual_finish += job.batches[-1].tokens
+                heapq.heapreplace(self._waiting, job)
+            else:
+                heapq.heappop(self._waiting)
             if job.first_run is None:
                 job.first_run = time.perf_counter()
             self._running += 1
-            return job, indices
+            return job, planned
 
-    def _settle(self, job: _Job, batch: Batch, started: float, *, failed: bool) -> bool:
-        """Note that a batch ended; True if it was the last one of its job."""
+    def _settle(self, job: _Job, planned: _Planned, started: float, *, failed: bool) -> bool:
+        """Note that a batch ended; True if all of its job were computed."""
         seconds = max(time.perf_counter() - started, 1e-9)
         with self._changed:
             self._running -= 1
-            rate = self._concurrency * batch.tokens / seconds
+            rate = self._concurrency * planned.tokens / seconds
             self._rate += _RATE_SMOOTHING * (rate - self._rate)
             job.unfinished -= 1
             if failed:
+                job.failed = True
                 self._forget(job)
-            return job.unfinished == 0
+            return job.unfinished == 0 and not job.failed
 
-    def _drop(self, job: _Job) -> None:
-        with self._changed:
-            self._forget(job)
+    def _drop(self, job: _Job | None) -> None:
+        if job is not None:
+            with self._changed:
+                self._forget(job)
 
     def _forget(self, job: _Job) -> None:
         """Take the rest of a job out of the queue. The lock is held."""
-        if job in self._waiting:
+        if job.batches:
             self._waiting.remove(job)
-            self._queued_tokens -= job.queued_tokens
+            heapq.heapify(self._waiting)
+            self._queued_tokens -= job.waiting_tokens
             job.batches.clear()
 
 
@@ -274,9 +328,7 @@ class InlineScheduler:
         job.first_run = job.submitted
         try:
             while job.batches:
-                indices = job.batches.pop()
-                batch = Batch(tuple(encodings[index] for index in indices))
-                job.vectors[indices] = self._compute(batch)
+                job.run(job.batches.pop(), self._compute)
         except Exception as exc:  # noqa: BLE001 - the future carries whatever went wrong
             _fail(job, exc)
         else:
