@@ -10,7 +10,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from engine import errors as engine_errors
-from engine.errors import EmbellamaError, InvalidInputError, SpaceMismatchError, UnavailableError
+from engine.errors import (
+    EmbellamaError,
+    InvalidInputError,
+    OverloadedError,
+    SpaceMismatchError,
+    UnavailableError,
+    UnknownPromptError,
+)
 
 INVALID_REQUEST = "invalid_request_error"
 RATE_LIMIT = "rate_limit_error"
@@ -18,8 +25,7 @@ SERVER_ERROR = "server_error"
 GENERIC_MESSAGE = (
     "The server failed at this request. Its log has the reason under the x-request-id."
 )
-
-
+_BUSY_MESSAGE = "The server has as much work waiting as it takes. Try again later."
 _LONGEST_ECHO = 64
 
 
@@ -90,13 +96,24 @@ def error_response(exc: BaseException) -> Response:
     if status == 500 or not isinstance(exc, EmbellamaError):
         return _response(500, GENERIC_MESSAGE, SERVER_ERROR, None, "internal_error")
     param = exc.param if isinstance(exc, InvalidInputError) else None
-    return _response(status, exc.message, kind, param, exc.code, _headers(exc))
+    return _response(status, _public_message(exc), kind, param, exc.code, _headers(exc))
 
 
 def _http_error_response(exc: HTTPException) -> Response:
     code, message = _HTTP_ERRORS.get(exc.status_code, (None, "The request is not valid."))
     kind = SERVER_ERROR if exc.status_code >= 500 else INVALID_REQUEST
     return _response(exc.status_code, message, kind, None, code, dict(exc.headers or {}))
+
+
+def _public_message(exc: EmbellamaError) -> str:
+    """The message without the server's inner numbers, and with what the client sent cut short."""
+    if isinstance(exc, OverloadedError):
+        return _BUSY_MESSAGE
+    if isinstance(exc, UnknownPromptError):
+        return UnknownPromptError(name=shorten(exc.name), known=exc.known).message
+    if isinstance(exc, SpaceMismatchError):
+        return SpaceMismatchError(required=shorten(exc.required), served=exc.served).message
+    return exc.message
 
 
 def _headers(exc: EmbellamaError) -> dict[str, str]:

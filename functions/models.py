@@ -27,6 +27,8 @@ class ModelState(StrEnum):
 class ServedModel:
     """One model. `name` is None until its manifest is read, unless the settings give one.
 
+    `reason` says to clients why it can't be used, `detail` says more to whoever runs the server.
+
     `load` runs in any thread; it sets the engine before the state, so a reader that sees READY
     sees the engine.
     """
@@ -36,6 +38,7 @@ class ServedModel:
         self.aliases = tuple(aliases)
         self.state = ModelState.LOADING
         self.reason = "The model is loading."
+        self.detail: str | None = None
         self.created = int(time.time())
         self._engine: Engine | None = None
 
@@ -60,7 +63,8 @@ class ServedModel:
             self.be_ready(open_engine())
         except CertificateError as exc:
             self.state = ModelState.FAILED
-            self.reason = f"The model is not served: {exc.message}"
+            self.reason = "The model is not served: its vectors are not the certified ones."
+            self.detail = exc.message
 
     def be_ready(self, engine: Engine) -> None:
         """Serve with this engine from now on."""

@@ -146,7 +146,7 @@ def _load(model: ServedModel, open_engine: Callable[[], Engine]) -> None:
     if model.state is ModelState.READY:
         get_logger().info("model ready", model=model.name, seconds=seconds)
     else:
-        get_logger().error("model not ready", reason=model.reason, seconds=seconds)
+        get_logger().error("model not ready", reason=model.detail, seconds=seconds)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -20,6 +20,7 @@ from engine.errors import (
     OverloadedError,
     ShuttingDownError,
     SpaceMismatchError,
+    UnknownPromptError,
 )
 from functions.errors import (
     GENERIC_MESSAGE,
@@ -79,7 +80,6 @@ def test_the_tree_is_the_engines() -> None:
             "space_mismatch",
         ),
         (PayloadTooLargeError(limit=5), 413, "invalid_request_error", None, "payload_too_large"),
-        (OverloadedError("m", retry_after_seconds=1), 429, "rate_limit_error", None, "overloaded"),
         (NotReadyError("m", retry_after_seconds=1), 503, "server_error", None, "not_ready"),
         (ShuttingDownError("m", retry_after_seconds=1), 503, "server_error", None, "shutting_down"),
         (DeadlineExceededError("m"), 504, "server_error", None, "deadline_exceeded"),
@@ -149,6 +149,32 @@ def test_what_the_router_refuses_has_the_same_shape(
     assert response.headers["allow"] == "GET"
     assert (error["type"], error["param"], error["code"]) == (kind, None, code)
     assert "secret" not in str(error["message"])
+
+
+def test_a_full_queue_tells_no_inner_numbers() -> None:
+    response = error_response(OverloadedError("holds 1234 tokens", retry_after_seconds=1))
+    error = _body(response)["error"]
+    assert response.status_code == 429
+    assert (error["type"], error["param"], error["code"]) == (
+        "rate_limit_error",
+        None,
+        "overloaded",
+    )
+    assert "1234" not in str(error["message"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnknownPromptError(name="x" * 100_000, known=["query"]),
+        SpaceMismatchError(required="x" * 100_000, served="f"),
+    ],
+)
+def test_what_a_client_sent_is_not_echoed_in_full(error: EmbellamaError) -> None:
+    message = str(_body(error_response(error))["error"]["message"])
+    assert "x" * 64 in message
+    assert "x" * 65 not in message
+    assert ("query" if isinstance(error, UnknownPromptError) else "'f'") in message
 
 
 def test_a_long_model_name_is_not_echoed_in_full() -> None:

@@ -63,8 +63,9 @@ def test_a_model_with_other_vectors_is_kept_out_and_says_why() -> None:
     model.load(_certificate_failure)
     registry = ModelRegistry([model])
     assert registry.state() is ModelState.FAILED
-    with pytest.raises(NotReadyError, match="not served: The vectors differ"):
+    with pytest.raises(NotReadyError, match="not served: its vectors are not the certified ones"):
         registry.check_ready()
+    assert model.detail == "The vectors differ."
 
 
 def test_any_other_failure_goes_to_the_caller() -> None:

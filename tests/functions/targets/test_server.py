@@ -100,10 +100,13 @@ def test_a_model_that_can_not_be_loaded_ends_the_process() -> None:
 
 def test_a_failed_check_of_the_vectors_keeps_it_up_but_not_ready() -> None:
     with ServerProcess.fake("uncertified") as server:
-        assert server.event("model not ready")["level"] == "error"
+        event = server.event("model not ready")
+        assert (event["level"], event["reason"]) == ("error", "The vectors differ.")
         ready = httpx2.get(f"{server.url}/health/ready")
         assert ready.status_code == 503
-        assert "The vectors differ." in ready.json()["error"]["message"]
+        assert ready.json()["error"]["message"] == (
+            "The model is not served: its vectors are not the certified ones."
+        )
 
 
 def test_an_address_in_use_is_one_clear_error() -> None:
