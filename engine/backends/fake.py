@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from engine.errors import BackendError
 from engine.types import BackendOutput, Batch, Encoding, FloatArray
 
 
@@ -38,6 +39,8 @@ class FakeBackend:
 
     def run(self, batch: Batch) -> BackendOutput:
         """Return one vector a token: sine waves whose phase depends on id and position."""
+        if self.closed:
+            raise BackendError("The fake backend is closed.")
         if self.before_run is not None:
             self.before_run(batch)
         with self._lock:

@@ -15,6 +15,7 @@ from engine.types import BackendOutput, Batch, FloatArray
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 _DTYPES = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
+_OUTPUT_RANK = 3
 _KNOWN_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
 
@@ -58,7 +59,13 @@ class OnnxBackend:
                 f"{model_path} has inputs that are not known: {sorted(unknown)}. "
                 f"Known, as int32 or int64: {sorted(_KNOWN_INPUTS)}."
             )
-        self._output = self._session.get_outputs()[0].name
+        output = self._session.get_outputs()[0]
+        if len(output.shape) != _OUTPUT_RANK:
+            raise IntegrityError(
+                f"{model_path} has a first output {output.name!r} of the shape {output.shape}; "
+                "it must be (sequences, tokens, dimensions)."
+            )
+        self._output = output.name
 
     def run(self, batch: Batch) -> BackendOutput:
         """Compute the token vectors of a batch.
@@ -74,7 +81,7 @@ class OnnxBackend:
             (hidden,) = session.run([self._output], self._feed(batch, lengths))
         except Exception as exc:  # the runtime's errors share no public base
             raise BackendError(f"ONNX Runtime failed: {exc}") from exc
-        vectors: FloatArray = hidden
+        vectors: FloatArray = np.asarray(hidden, dtype=np.float32)
         return BackendOutput(
             token_vectors=tuple(vectors[row, :length] for row, length in enumerate(lengths))
         )
