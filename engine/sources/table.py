@@ -32,6 +32,7 @@ SCHEMES = {
     for scheme in (
         Scheme("path", "path:DIRECTORY_OR_FILE, or just the path", "engine.sources.local"),
         Scheme("package", "package:NAME of an installed package", "engine.sources.package"),
+        Scheme("hub", "hub:ORG/NAME[@REVISION], or just ORG/NAME", "engine.sources.hub"),
         Scheme("s3", "s3://BUCKET/PREFIX", "engine.sources.s3"),
     )
 }
