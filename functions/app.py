@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from engine import Engine
 from functions.errors import error_response
+from functions.metrics import Metrics
 from functions.middleware.body_limit import BodyLimitMiddleware
 from functions.middleware.errors import ErrorMiddleware
 from functions.middleware.log import LogMiddleware
+from functions.middleware.observe import ObserveMiddleware, RequestObserver
 from functions.middleware.request_id import RequestIdMiddleware
 from functions.models import ModelRegistry
+from functions.observability import record_of
 from functions.routes.embeddings import embeddings_router
 from functions.routes.health import health_router
+from functions.routes.metrics import metrics_router
 from functions.routes.models import models_router
 from functions.settings import Settings
 from functions.version import version
@@ -40,17 +47,24 @@ def create_app(settings: Settings, models: Engine | ModelRegistry) -> FastAPI:
     )
     for router in (embeddings_router, models_router, health_router):
         app.include_router(router(registry))
-    _add_middleware(app, settings)
+    metrics = Metrics(registry)
+    app.include_router(metrics_router(metrics))
+    _add_middleware(app, settings, [metrics])
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, observers: Sequence[RequestObserver]) -> None:
     """Innermost first: each wraps what was added before it."""
     app.add_middleware(BodyLimitMiddleware, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(ErrorMiddleware)
     app.add_middleware(LogMiddleware)
+    app.add_middleware(ObserveMiddleware, observers=observers)
     app.add_middleware(RequestIdMiddleware)
 
 
-async def _answer_http_exception(_request: Request, exc: Exception) -> Response:
-    return error_response(exc)
+async def _answer_http_exception(request: Request, exc: Exception) -> Response:
+    response = error_response(exc)
+    code = orjson.loads(response.body)["error"]["code"]
+    if code is not None:
+        record_of(request.scope).fields["code"] = code
+    return response

@@ -6,6 +6,8 @@ import hashlib
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -18,6 +20,21 @@ from functions.settings import LogFormat, LogLevel
 
 _RECORD_KEY = "embellama.record"
 _USER_HASH_DIGITS = 16
+CLIENT_CLOSED_REQUEST = 499
+"""What logs and metrics call an answer that was never sent because the client had gone."""
+
+
+@dataclass(slots=True)
+class Work:
+    """What one request computed, for metrics and traces."""
+
+    model: str
+    inputs: int
+    tokens: int
+    started: float
+    """When the engine got it, as `time.perf_counter` tells it."""
+    stages: dict[str, float]
+    """Seconds of each stage, in the order in which they ran."""
 
 
 @dataclass(slots=True)
@@ -27,6 +44,7 @@ class RequestRecord:
     request_id: str
     started: float = field(default_factory=time.perf_counter)
     fields: dict[str, object] = field(default_factory=dict)
+    work: Work | None = None
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the request came."""
@@ -37,15 +55,29 @@ class RequestRecord:
         digest = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
         self.fields["user_hash"] = digest[:_USER_HASH_DIGITS]
 
-    def add_result(self, result: EmbedResult) -> None:
-        """Keep counts and the milliseconds of each stage."""
+    def add_result(self, result: EmbedResult, *, model: str, started: float) -> None:
+        """Keep counts and the time of each stage; `started` is when the engine was called."""
         timings = result.timings
-        self.fields |= {
-            "tokens": result.usage.prompt_tokens,
-            "tokenize_ms": _milliseconds(timings.tokenize_seconds),
-            "queue_ms": _milliseconds(timings.queue_seconds),
-            "inference_ms": _milliseconds(timings.inference_seconds),
+        tokens = result.usage.prompt_tokens
+        stages = {
+            "tokenize": timings.tokenize_seconds,
+            "queue": timings.queue_seconds,
+            "inference": timings.inference_seconds,
         }
+        self.work = Work(model, len(result.vectors), tokens, started, stages)
+        self.fields["tokens"] = tokens
+        for stage, seconds in stages.items():
+            self.fields[f"{stage}_ms"] = _milliseconds(seconds)
+
+    @contextmanager
+    def encoding(self) -> Iterator[None]:
+        """Time how long it takes to write the answer."""
+        started = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - started
+        self.fields["encode_ms"] = _milliseconds(seconds)
+        if self.work is not None:
+            self.work.stages["encode"] = seconds
 
 
 def start_record(scope: Scope, request_id: str) -> RequestRecord:
@@ -61,6 +93,18 @@ def record_of(scope: Scope) -> RequestRecord:
     if not isinstance(record, RequestRecord):
         raise TypeError("The scope has no request record.")
     return record
+
+
+def route_of(scope: Scope) -> str | None:
+    """The path of the route that answers, as it was declared, or None if there is none."""
+    path: str | None = getattr(scope.get("route"), "path", None)
+    return path
+
+
+def is_probe(scope: Scope) -> bool:
+    """Whether an orchestrator or a monitor asks, which they do every few seconds."""
+    path: str = scope["path"]
+    return path == "/metrics" or path.startswith("/health")
 
 
 def get_logger() -> structlog.typing.FilteringBoundLogger:

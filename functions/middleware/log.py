@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from functions.observability import get_logger, record_of
-
-CLIENT_CLOSED_REQUEST = 499
-"""What the log calls an answer that was never sent because the client had gone."""
+from functions.observability import CLIENT_CLOSED_REQUEST, get_logger, is_probe, record_of, route_of
 
 
 class LogMiddleware:
     """One line: id, method, route, status, milliseconds, and what the route added.
 
-    Health checks that pass are logged at the debug level: they come every few seconds.
+    Probes that pass are logged at the debug level: they come every few seconds.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -36,13 +33,13 @@ class LogMiddleware:
             await self.app(scope, receive, send_and_note)
         finally:
             record = record_of(scope)
-            is_routine = scope["path"].startswith("/health") and status == 200
+            is_routine = is_probe(scope) and status == 200
             write = get_logger().debug if is_routine else get_logger().info
             write(
                 "request",
                 request_id=record.request_id,
                 method=scope["method"],
-                route=getattr(scope.get("route"), "path", None),
+                route=route_of(scope),
                 status=status,
                 duration_ms=round(record.elapsed_ms(), 2),
                 **record.fields,

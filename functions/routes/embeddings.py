@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Request, Response
@@ -51,16 +52,17 @@ async def _embed(registry: ModelRegistry, request: Request, wanted: EmbeddingsRe
     required = request.headers.get("x-embellama-require-space", engine.space)
     if required != engine.space:
         raise SpaceMismatchError(required=required, served=engine.space)
+    started = time.perf_counter()
     result = await engine.embed_async(
         wanted.inputs,
         dimensions=wanted.dimensions,
         truncate=wanted.truncate,
         prompt_name=wanted.prompt_name,
     )
-    record.add_result(result)
-    body = encode_embeddings(
-        result, model=model.name or wanted.model, encoding_format=wanted.encoding_format
-    )
+    name = model.name or wanted.model
+    record.add_result(result, model=name, started=started)
+    with record.encoding():
+        body = encode_embeddings(result, model=name, encoding_format=wanted.encoding_format)
     return Response(body, headers=_headers(engine.space, result), media_type="application/json")
 
 

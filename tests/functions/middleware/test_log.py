@@ -20,7 +20,13 @@ def test_one_line_tells_what_a_request_was(client: TestClient, logs: Logs) -> No
     )
     (line,) = logs
     milliseconds = {key for key in line if key.endswith("_ms")}
-    assert milliseconds == {"duration_ms", "tokenize_ms", "queue_ms", "inference_ms"}
+    assert milliseconds == {
+        "duration_ms",
+        "tokenize_ms",
+        "queue_ms",
+        "inference_ms",
+        "encode_ms",
+    }
     assert {key: line[key] for key in line.keys() - milliseconds} == {
         "event": "request",
         "log_level": "info",

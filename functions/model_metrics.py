@@ -1,0 +1,109 @@
+"""What a scrape reads from the models themselves: readiness, queues, and which engine runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from engine import Engine
+from engine.scheduler import QueueState
+from functions.models import ModelRegistry, ModelState, ServedModel
+from functions.version import version
+
+_QUEUE = {
+    "embellama_queue_requests": ("Requests that wait to be computed.", "queued_requests"),
+    "embellama_queue_inputs": ("Inputs that wait to be computed.", "queued_inputs"),
+    "embellama_queue_tokens": ("Tokens that wait to be computed.", "queued_tokens"),
+    "embellama_running_batches": ("Batches that are being computed.", "running_batches"),
+    "embellama_compute_tokens_per_second": (
+        "Recent speed of the runtime, from which retry-after follows.",
+        "tokens_per_second",
+    ),
+}
+"""Name, help, and the field of `QueueState`."""
+
+
+class ModelCollector(Collector):
+    """Nothing is kept between scrapes, so nothing can be out of date."""
+
+    def __init__(self, models: ModelRegistry) -> None:
+        self._models = models
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: registering must not scrape."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """One sample a model."""
+        yield _build()
+        ready = self._models.state() is ModelState.READY
+        yield GaugeMetricFamily(
+            "embellama_ready", "1 if /health/ready answers 200.", value=float(ready)
+        )
+        usable = [model for model in self._models.models if model.state is ModelState.READY]
+        yield _info(usable)
+        yield _certificates(usable)
+        yield from _queues(usable)
+
+
+def _build() -> Metric:
+    family = GaugeMetricFamily(
+        "embellama_build_info", "The version that runs; always 1.", labels=["version"]
+    )
+    family.add_metric([version()], 1)
+    return family
+
+
+def _info(models: list[ServedModel]) -> Metric:
+    family = GaugeMetricFamily(
+        "embellama_model_info",
+        "A model that is ready and what computes it; always 1.",
+        labels=["model", "engine", "precision", "device", "space"],
+    )
+    for model in models:
+        backend = model.engine.backend
+        labels = [backend.name, backend.precision, backend.device, model.engine.space]
+        family.add_metric([model.name or "", *labels], 1)
+    return family
+
+
+def _certificates(models: list[ServedModel]) -> Metric:
+    family = GaugeMetricFamily(
+        "embellama_certificate_min_cosine",
+        "Lowest cosine to the source's vectors that was measured for the file that runs.",
+        labels=["model"],
+    )
+    for model in models:
+        cosine = certified_cosine(model.engine)
+        if cosine is not None:
+            family.add_metric([model.name or ""], cosine)
+    return family
+
+
+def certified_cosine(engine: Engine) -> float | None:
+    """The lowest certified cosine of the file that runs, or None if nothing is certified."""
+    certificate = engine.manifest.certificate
+    if certificate is None:
+        return None
+    precisions = {entry.path: entry.precision for entry in engine.manifest.files}
+    cosines = [
+        agreement.min_cosine
+        for agreement in certificate.files
+        if agreement.backend == engine.backend.name
+        and precisions.get(agreement.path) == engine.backend.precision
+    ]
+    return min(cosines, default=None)
+
+
+def _queues(models: list[ServedModel]) -> Iterator[Metric]:
+    states: list[tuple[str, QueueState]] = [
+        (model.name or "", model.engine.queue_state()) for model in models
+    ]
+    for name, (help_text, field) in _QUEUE.items():
+        family = GaugeMetricFamily(name, help_text, labels=["model"])
+        for model, state in states:
+            family.add_metric([model], float(getattr(state, field)))
+        yield family
