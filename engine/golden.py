@@ -58,9 +58,14 @@ class GoldenSet:
                 )
                 for row in document["texts"]
             )
-            return cls(reference=str(document["reference"]), texts=texts)
-        except (OSError, ValueError, KeyError, TypeError) as exc:
+            reference = str(document["reference"])
+        except (OSError, ValueError, OverflowError, KeyError, TypeError) as exc:
             raise IntegrityError(f"{path} is not a valid set of golden texts.") from exc
+        if not texts:
+            raise IntegrityError(f"{path} has no golden texts.")
+        if len({text.embedding.size for text in texts}) > 1:
+            raise IntegrityError(f"{path} has golden vectors of several sizes.")
+        return cls(reference=reference, texts=texts)
 
     @property
     def vectors(self) -> FloatArray:

@@ -9,7 +9,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from engine.errors import IntegrityError, ManifestError
 from engine.types import Pooling
@@ -92,6 +99,13 @@ class Manifest(_Frozen):
     fingerprint: str
     certificate: Certificate | None = None
 
+    @model_validator(mode="after")
+    def _check_matryoshka_dimensions(self) -> Self:
+        for size in self.matryoshka_dimensions:
+            if not 1 <= size <= self.dimensions:
+                raise ValueError(f"matryoshka_dimensions: {size} is not within {self.dimensions}")
+        return self
+
     def file(self, role: FileRole, precision: str | None = None) -> BundleFile | None:
         """The first file of this role, and of this precision unless None."""
         for entry in self.files:
@@ -133,10 +147,13 @@ class ModelBundle:
         """Compare the SHA-256 of the given files, by default all, with the manifest.
 
         Raises:
-            IntegrityError: a file was altered.
+            IntegrityError: a file was altered or can't be read.
         """
         for entry in self.manifest.files if entries is None else entries:
-            actual = sha256_of(self.path(entry))
+            try:
+                actual = sha256_of(self.path(entry))
+            except OSError as exc:
+                raise IntegrityError(f"{self.path(entry)} can't be read.") from exc
             if actual != entry.sha256:
                 raise IntegrityError(
                     f"{self.path(entry)} has the SHA-256 {actual}, but the manifest says "
