@@ -22,6 +22,8 @@ _POOLING_OF_MODE = {
 }
 _MODE_PREFIX = "pooling_mode_"
 _MATRYOSHKA_KEYS = ("matryoshka_dimensions", "matryoshka_dims")
+_POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta"})
+"""Model types whose positions count from the padding token's id + 1."""
 _NO_LIMIT = 1 << 20
 """Tokenizers without a limit state 1e30; anything from here on is not a limit."""
 
@@ -47,8 +49,14 @@ class Checkpoint:
 
     @property
     def model_type(self) -> str:
-        """The architecture as Hugging Face names it, such as `bert`."""
-        return str(self.config.get("model_type", ""))
+        """The architecture as Hugging Face names it, such as `bert`.
+
+        Jina's checkpoints of version 2 call themselves `bert`, but have no positions that BERT
+        could look up; they are `jina_bert_v2` here.
+        """
+        kind = str(self.config.get("model_type", ""))
+        alibi = self.config.get("position_embedding_type") == "alibi"
+        return "jina_bert_v2" if kind == "bert" and alibi else kind
 
     @classmethod
     def open(cls, directory: Path) -> Checkpoint:
@@ -122,7 +130,10 @@ def _max_input_tokens(directory: Path, config: Json) -> int:
     if not stated:
         stated = _read_optional_json(directory / "tokenizer_config.json").get("model_max_length")
     positions = config.get("max_position_embeddings") or config.get("n_positions")
-    limits = [int(value) for value in (stated, positions) if value and value < _NO_LIMIT]
+    if positions and config.get("model_type") in _POSITIONS_AFTER_PADDING:
+        positions -= int(config.get("pad_token_id") or 0) + 1
+    candidates = (stated, positions, config.get("max_trained_positions"))
+    limits = [int(value) for value in candidates if value and value < _NO_LIMIT]
     if not limits:
         raise ExportError(f"{directory} states no maximum number of tokens; give one.")
     return min(limits)

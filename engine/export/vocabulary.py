@@ -22,7 +22,7 @@ _ROLES_OF_TOKEN = {
     "[PAD]": ("pad",),
     "[UNK]": ("unk",),
     "[MASK]": ("mask",),
-    "<s>": ("bos", "cls"),
+    "<s>": ("bos",),
     "</s>": ("eos", "sep"),
     "<pad>": ("pad",),
     "<unk>": ("unk",),
@@ -84,8 +84,10 @@ def add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary) -> None:
 
 
 def _wordpiece(document: Json, size: int) -> Vocabulary:
-    """llama.cpp turns WordPiece round: a token that starts a word begins with U+2581 (a "phantom
-    space") and a token inside of a word has no `##`.
+    """WordPiece, which llama.cpp turns round.
+
+    A token that starts a word begins with U+2581 (a "phantom space") and a token inside of a
+    word has no `##`.
     """
     ids = _ids(document, document["model"]["vocab"], size)
     control = _special_tokens(document)

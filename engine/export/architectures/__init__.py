@@ -5,8 +5,16 @@ from __future__ import annotations
 from engine.errors import UnsupportedArchitectureError
 from engine.export.architectures.base import Architecture
 from engine.export.architectures.bert import Bert
+from engine.export.architectures.jina_bert_v2 import JinaBertV2
+from engine.export.architectures.nomic_bert import NomicBert
+from engine.export.architectures.roberta import Roberta, XlmRoberta
 
-_ALL: tuple[Architecture, ...] = (Bert(),)
+_ALL: tuple[Architecture, ...] = (Bert(), Roberta(), XlmRoberta(), NomicBert(), JinaBertV2())
+
+
+def gguf_names() -> list[str]:
+    """Architectures of the GGUF files that can be exported; a name may stand for several rows."""
+    return list(dict.fromkeys(row.name for row in _ALL))
 
 
 def architecture_of_gguf(name: str) -> Architecture:
@@ -18,7 +26,7 @@ def architecture_of_gguf(name: str) -> Architecture:
     for architecture in _ALL:
         if architecture.name == name:
             return architecture
-    raise UnsupportedArchitectureError(architecture=name, supported=[row.name for row in _ALL])
+    raise UnsupportedArchitectureError(architecture=name, supported=gguf_names())
 
 
 def architecture_of_checkpoint(model_type: str) -> Architecture:

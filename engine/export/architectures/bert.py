@@ -10,16 +10,20 @@ import gguf
 
 from engine.errors import ExportError
 from engine.export.architectures.base import CheckpointTensor
+from engine.export.architectures.checks import (
+    add_numbers,
+    check_file,
+    checkpoint_tensors,
+    number,
+    real,
+    require,
+)
 from engine.export.architectures.parts import (
     bias,
-    check_all_used,
-    check_file,
     epsilon,
     multiply,
-    number,
     project_and_norm,
     query_key_value,
-    require,
 )
 from engine.export.gguf_file import GgufFile
 from engine.export.graph import FUSED, Graph
@@ -43,8 +47,20 @@ _BLOCK_TENSORS = {
 }
 _PARTS = frozenset(_TENSORS) | frozenset(_BLOCK_TENSORS) | {"attn_qkv"}
 _WITHOUT_BIAS = frozenset({"token_embd", "position_embd", "token_types"})
-_UNUSED = ("pooler.", "cls.", "lm_head.", "embeddings.position_ids")
-"""Heads for other tasks, which no embedding passes through, and a constant."""
+_ONLY = {
+    "hidden_act": "gelu",
+    "position_embedding_type": "absolute",
+    "is_decoder": False,
+    "add_cross_attention": False,
+}
+_NUMBERS = {
+    "embedding_length": "hidden_size",
+    "feed_forward_length": "intermediate_size",
+    "block_count": "num_hidden_layers",
+    "head_count": "num_attention_heads",
+    "vocab_size": "vocab_size",
+    "token_type_count": "type_vocab_size",
+}
 
 
 class Bert:
@@ -61,38 +77,33 @@ class Bert:
 
     def add_hyperparameters(self, writer: gguf.GGUFWriter, config: Mapping[str, Any]) -> None:
         """Write `bert.*`; see `Architecture.add_hyperparameters`."""
-        require(config, {"hidden_act": "gelu", "position_embedding_type": "absolute"})
-        require(config, {"is_decoder": False, "add_cross_attention": False})
+        require(config, _ONLY)
         positions = number(config, "max_position_embeddings") - self.first_position(config)
         writer.add_context_length(positions)
-        writer.add_embedding_length(number(config, "hidden_size"))
-        writer.add_feed_forward_length(number(config, "intermediate_size"))
-        writer.add_block_count(number(config, "num_hidden_layers"))
-        writer.add_head_count(number(config, "num_attention_heads"))
-        writer.add_layer_norm_eps(config["layer_norm_eps"])
+        add_numbers(writer, config, _NUMBERS)
+        writer.add_layer_norm_eps(real(config, "layer_norm_eps"))
         writer.add_causal_attention(False)  # noqa: FBT003 - the writer's own signature
-        writer.add_vocab_size(number(config, "vocab_size"))
-        writer.add_token_type_count(number(config, "type_vocab_size"))
 
     def checkpoint_tensors(
         self, config: Mapping[str, Any], names: AbstractSet[str]
     ) -> dict[str, CheckpointTensor]:
         """Map names; see `Architecture.checkpoint_tensors`."""
-        prefix = self.prefix if any(name.startswith(self.prefix) for name in names) else ""
-        pairs = dict(_TENSORS)
+        sources = dict(_TENSORS)
         for block in range(number(config, "num_hidden_layers")):
             for target, source in _BLOCK_TENSORS.items():
-                pairs[f"blk.{block}.{target}"] = f"encoder.layer.{block}.{source}"
-        first_rows = {"position_embd": self.first_position(config)}
-        tensors = {}
-        for target, source in pairs.items():
-            for part in ("weight",) if target in _WITHOUT_BIAS else ("weight", "bias"):
-                tensors[f"{target}.{part}"] = CheckpointTensor(
-                    f"{prefix}{source}.{part}", first_rows.get(target, 0)
-                )
-        unused = (*_UNUSED, *(prefix + start for start in _UNUSED))
-        check_all_used(tensors, names, unused=unused, architecture=self.checkpoint_type)
-        return tensors
+                sources[f"blk.{block}.{target}"] = f"encoder.layer.{block}.{source}"
+        pairs = {
+            f"{target}.{part}": f"{source}.{part}"
+            for target, source in sources.items()
+            for part in (("weight",) if target in _WITHOUT_BIAS else ("weight", "bias"))
+        }
+        return checkpoint_tensors(
+            pairs,
+            names,
+            prefix=self.prefix,
+            architecture=self.checkpoint_type,
+            first_rows={"position_embd.weight": self.first_position(config)},
+        )
 
     def add_nodes(self, graph: Graph, source: GgufFile) -> str:
         """Add the encoder; see `Architecture.add_nodes`."""
@@ -132,7 +143,8 @@ def _positions(source: GgufFile) -> FloatArray:
     stated = int(source.hyperparameter("context_length"))
     if len(positions) != stated:
         raise ExportError(
-            f"{source.path} states a context of {stated} tokens, but has {len(positions)} positions."
+            f"{source.path} states a context of {stated} tokens, "
+            f"but has {len(positions)} positions."
         )
     return positions
 
