@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from engine.export.gguf_file import GgufFile
-from engine.export.reference import Reference, erf
+from engine.export.reference import Reference
+from engine.export.reference.functions import erf
 from engine.golden import closeness
 from engine.model import FileRole, ModelBundle
 from engine.types import Pooling
