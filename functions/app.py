@@ -9,8 +9,10 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from engine import Engine
+from functions.api_keys import ring_of_admins, ring_of_clients
 from functions.errors import error_response
 from functions.metrics import Metrics
+from functions.middleware.api_key import OPEN_PATHS, ApiKeyMiddleware
 from functions.middleware.body_limit import BodyLimitMiddleware
 from functions.middleware.errors import ErrorMiddleware
 from functions.middleware.log import LogMiddleware
@@ -56,6 +58,12 @@ def create_app(settings: Settings, models: Engine | ModelRegistry) -> FastAPI:
 def _add_middleware(app: FastAPI, settings: Settings, observers: Sequence[RequestObserver]) -> None:
     """Innermost first: each wraps what was added before it."""
     app.add_middleware(BodyLimitMiddleware, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        ApiKeyMiddleware,
+        ring=ring_of_clients(settings),
+        admin_ring=ring_of_admins(settings),
+        open_paths=OPEN_PATHS if settings.metrics_require_key else OPEN_PATHS | {"/metrics"},
+    )
     app.add_middleware(ErrorMiddleware)
     app.add_middleware(LogMiddleware)
     app.add_middleware(ObserveMiddleware, observers=observers)

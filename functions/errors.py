@@ -48,6 +48,17 @@ class ModelNotFoundError(InvalidInputError):
         self.served = tuple(served)
 
 
+class InvalidApiKeyError(EmbellamaError):
+    """Keys are on, and the request has none or a wrong one."""
+
+    code = "invalid_api_key"
+
+    def __init__(self, *, is_missing: bool) -> None:
+        how = "send it as 'Authorization: Bearer KEY' or 'X-Api-Key: KEY'."
+        what = "An API key is needed" if is_missing else "The API key is not valid"
+        super().__init__(f"{what}; {how}")
+
+
 class PayloadTooLargeError(EmbellamaError):
     """The body of the request has more bytes than `max_body_bytes`."""
 
@@ -61,6 +72,7 @@ class PayloadTooLargeError(EmbellamaError):
 STATUS: dict[type[EmbellamaError], tuple[int, str]] = {
     engine_errors.InvalidInputError: (400, INVALID_REQUEST),
     ModelNotFoundError: (404, INVALID_REQUEST),
+    InvalidApiKeyError: (401, INVALID_REQUEST),
     PayloadTooLargeError: (413, INVALID_REQUEST),
     engine_errors.SpaceMismatchError: (409, INVALID_REQUEST),
     engine_errors.UnavailableError: (503, SERVER_ERROR),
@@ -122,6 +134,8 @@ def _headers(exc: EmbellamaError) -> dict[str, str]:
             "retry-after": str(math.ceil(exc.retry_after_seconds)),
             "retry-after-ms": str(math.ceil(exc.retry_after_seconds * 1000)),
         }
+    if isinstance(exc, InvalidApiKeyError):
+        return {"www-authenticate": "Bearer"}
     if isinstance(exc, SpaceMismatchError):
         return {"x-should-retry": "false"}  # Official clients would retry a 409, in vain.
     return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -38,9 +38,11 @@ def add_setting_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help=f"{_CONFIG_HELP} (env: {CONFIG_VARIABLE})")
     for name, field in Settings.model_fields.items():
         help_text = f"{field.description} (default: {_default(field)}; env: {variable_name(name)})"
-        options: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
-        if not _is_bool(field):
-            options = {"metavar": _metavar(field)}
+        options: dict[str, Any] = {"metavar": _metavar(field)}
+        if _is_bool(field):
+            options = {"action": argparse.BooleanOptionalAction}
+        elif _is_list(field):
+            options |= {"action": "append"}
         parser.add_argument(
             flag_name(name),
             dest=name,
@@ -77,7 +79,7 @@ def _meaning(field: FieldInfo) -> str:
 
 def _default(field: FieldInfo) -> str:
     value = field.default
-    if value is None or value is PydanticUndefined:
+    if value is None or value == () or value is PydanticUndefined:
         return "none"
     if isinstance(value, bool):
         return "on" if value else "off"
@@ -101,6 +103,10 @@ def _choices(field: FieldInfo) -> list[str]:
 
 def _is_bool(field: FieldInfo) -> bool:
     return bool in _kinds(field)
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is tuple
 
 
 def _kinds(field: FieldInfo) -> list[Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from engine.config import EngineConfig
 from engine.errors import ConfigurationError
+from functions.option_types import Secrets
 
 ENV_PREFIX = "EMBELLAMA_"
 
@@ -68,6 +69,21 @@ class Settings(EngineConfig, BaseSettings):
     log_level: LogLevel = Field(LogLevel.INFO, description="Least severe log line to write.")
     log_format: LogFormat = Field(
         LogFormat.AUTO, description="Log lines as json or console; auto is console on a terminal."
+    )
+    api_key: Secrets = Field(
+        (),
+        description="Key that a client must send, bare or as name:key; the name is logged. "
+        "Repeatable (in the environment: commas). None means that anybody may ask.",
+    )
+    api_key_file: Path | None = Field(
+        None,
+        description="File of further API keys, one a line; read anew when it has changed.",
+    )
+    admin_key: SecretStr | None = Field(
+        None, description="Key for /admin, which does not exist without one."
+    )
+    metrics_require_key: bool = Field(
+        default=True, description="Whether /metrics needs an API key where keys are on."
     )
 
     @classmethod

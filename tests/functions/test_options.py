@@ -35,6 +35,11 @@ def test_flags_become_settings() -> None:
     assert settings == Settings(port=1, gpu=True, model_name="m", engine="gguf", threads=2)
 
 
+def test_an_option_of_several_values_is_a_repeated_flag() -> None:
+    settings = load_settings(_parse("--api-key", "a", "--api-key", "b,c"))
+    assert [key.get_secret_value() for key in settings.api_key] == ["a", "b,c"]
+
+
 def test_a_switch_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMBELLAMA_GPU", "true")
     assert load_settings(_parse()).gpu is True

@@ -20,3 +20,9 @@ def test_engine_config_carries_changed_values() -> None:
 
 def test_redacted_settings_are_plain_values() -> None:
     assert Settings(model_path=Path("/m")).redacted()["model_path"] == "/m"
+
+
+def test_redacted_settings_hide_secrets() -> None:
+    redacted = Settings.model_validate({"api_key": ["sesame"], "admin_key": "sesame"}).redacted()
+    assert redacted["api_key"] == ["**********"]
+    assert "sesame" not in str(redacted)

@@ -54,6 +54,17 @@ def test_an_empty_variable_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().port == 8080
 
 
+def test_several_values_are_a_list_in_a_file(tmp_path: Path) -> None:
+    config = _write(tmp_path / "c.toml", 'api_key = ["a", "b,c"]')
+    settings = load_settings(Namespace(config=config))
+    assert [key.get_secret_value() for key in settings.api_key] == ["a", "b,c"]
+
+
+def test_several_values_have_commas_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMBELLAMA_API_KEY", "a, x:b,")
+    assert [key.get_secret_value() for key in load_settings().api_key] == ["a", "x:b"]
+
+
 @pytest.mark.parametrize("name", ["c.yaml", "c.yml"])
 def test_the_file_may_be_yaml(name: str, tmp_path: Path) -> None:
     config = _write(tmp_path / name, "port: 1\nlog_level: debug\n")
