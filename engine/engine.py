@@ -326,6 +326,7 @@ def _open_tokenizer(bundle: ModelBundle, config: EngineConfig) -> Tokenizer:
         max_client_batch_size=config.max_client_batch_size,
         max_request_tokens=config.max_request_tokens,
         prompts=manifest.prompts,
+        default_prompt_name=manifest.default_prompt_name,
     )
 
 

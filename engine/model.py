@@ -79,6 +79,8 @@ class Certificate(_Frozen):
     tools: dict[str, str]
     """Versions of the packages that took part."""
     files: tuple[Agreement, ...]
+    notes: tuple[str, ...] = ()
+    """What was found and is known, such as texts that llama.cpp tokenizes otherwise."""
 
 
 class Manifest(_Frozen):
@@ -95,9 +97,18 @@ class Manifest(_Frozen):
     matryoshka_dimensions: tuple[int, ...] = ()
     prompts: dict[str, str] = {}
     """Texts that are put in front of an input, by name."""
+    default_prompt_name: str | None = None
+    """The prompt of a request that names none."""
     files: tuple[BundleFile, ...]
     fingerprint: str
     certificate: Certificate | None = None
+
+    @model_validator(mode="after")
+    def _check_default_prompt_name(self) -> Self:
+        name = self.default_prompt_name
+        if name is not None and name not in self.prompts:
+            raise ValueError(f"default_prompt_name: {name!r} is not among the prompts")
+        return self
 
     @model_validator(mode="after")
     def _check_matryoshka_dimensions(self) -> Self:
@@ -181,24 +192,24 @@ def fingerprint(
     normalize: bool,
     max_input_tokens: int,
     prompts: dict[str, str],
+    default_prompt_name: str | None = None,
 ) -> str:
     """Identify a vector space: 32 hex digits over all that decides a text's vector.
 
     `weights_sha256` is the hash of the source weights, so every file exported from one
     source, at any precision and for any runtime, has one fingerprint.
     """
-    canonical = json.dumps(
-        {
-            "weights": weights_sha256,
-            "tokenizer": tokenizer_sha256,
-            "pooling": pooling.value,
-            "normalize": normalize,
-            "max_input_tokens": max_input_tokens,
-            "prompts": prompts,
-        },
-        sort_keys=True,
-        separators=(",", ":"),
-    )
+    parts = {
+        "weights": weights_sha256,
+        "tokenizer": tokenizer_sha256,
+        "pooling": pooling.value,
+        "normalize": normalize,
+        "max_input_tokens": max_input_tokens,
+        "prompts": prompts,
+    }
+    if default_prompt_name is not None:
+        parts["default_prompt_name"] = default_prompt_name
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 

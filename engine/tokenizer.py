@@ -43,6 +43,7 @@ class Tokenizer:
         max_client_batch_size: int,
         max_request_tokens: int,
         prompts: dict[str, str],
+        default_prompt_name: str | None = None,
     ) -> None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -52,6 +53,7 @@ class Tokenizer:
         self.max_client_batch_size = max_client_batch_size
         self.max_request_tokens = max_request_tokens
         self._prompts = dict(prompts)
+        self._default_prompt_name = default_prompt_name
         self._prefix, self._suffix = _special_ids(tokenizer)
         self._prompt_ids = {name: self._ids(text) for name, text in prompts.items()}
 
@@ -65,6 +67,7 @@ class Tokenizer:
         max_client_batch_size: int,
         max_request_tokens: int,
         prompts: dict[str, str],
+        default_prompt_name: str | None = None,
     ) -> Self:
         """Read a `tokenizer.json`.
 
@@ -82,6 +85,7 @@ class Tokenizer:
             max_client_batch_size=max_client_batch_size,
             max_request_tokens=max_request_tokens,
             prompts=prompts,
+            default_prompt_name=default_prompt_name,
         )
 
     def encode(
@@ -93,10 +97,13 @@ class Tokenizer:
     ) -> list[Encoding]:
         """Encode all inputs of one request, in order.
 
+        Without `prompt_name`, the model's default prompt is put in front, if it has one.
+
         Raises:
             InvalidInputError: one of its subclasses, naming the field at fault.
         """
         truncate = Truncate(truncate)
+        prompt_name = self._default_prompt_name if prompt_name is None else prompt_name
         if prompt_name is not None and prompt_name not in self._prompts:
             raise UnknownPromptError(name=prompt_name, known=sorted(self._prompts))
         items, single = _as_list(inputs)
