@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from engine.backends import open_backend
+from engine.backends import choose, open_backend
 from engine.backends.base import Backend
 from engine.config import EngineConfig
 from engine.errors import (
@@ -73,6 +73,8 @@ class Engine:
         self.backend = backend
         self.config = config
         self.max_input_tokens = tokenizer.max_input_tokens
+        self.reason = "the backend was given"
+        """Why this backend was chosen, in one sentence for the log."""
         self.on_batch: Callable[[BatchReport], None] | None = None
         """Called after every batch, on the thread that computed it. It must not raise."""
         self._dimensions = (manifest.dimensions, *manifest.matryoshka_dimensions)
@@ -102,8 +104,10 @@ class Engine:
         config = config or EngineConfig()
         bundle = ModelBundle.open(directory)
         tokenizer = _open_tokenizer(bundle, config)
-        backend = open_backend(bundle, config)
+        choice = choose(bundle, config)
+        backend = open_backend(bundle, config, choice, max_input_tokens=tokenizer.max_input_tokens)
         engine = cls(bundle.manifest, tokenizer, backend, config, inline=inline)
+        engine.reason = choice.reason
         try:
             engine.check_golden(bundle)
         except BaseException:
@@ -153,25 +157,31 @@ class Engine:
         truncate: Truncate = Truncate.NONE,
         prompt_name: str | None = None,
         deadline_seconds: float | None = None,
+        admit: Callable[[int], Awaitable[None]] | None = None,
     ) -> EmbedResult:
         """Same as `embed`, without blocking the event loop.
 
-        Cancelling the caller, or passing the deadline, drops what has not run yet.
+        Cancelling the caller, or passing the deadline, drops what has not run yet. `admit` is
+        awaited with the number of tokens before any of them is queued; it may raise to refuse.
 
         Raises:
             DeadlineExceededError: not done within `deadline_seconds`; besides those of `embed`.
         """
         size = self._checked_dimensions(dimensions)
         try:
-            async with asyncio.timeout(deadline_seconds):
+            async with asyncio.timeout(deadline_seconds) as deadline:
                 started = time.perf_counter()
                 encodings = await self.tokenize_async(
                     inputs, truncate=truncate, prompt_name=prompt_name
                 )
                 tokenized = time.perf_counter()
+                if admit is not None:
+                    await admit(sum(encoding.tokens for encoding in encodings))
                 unique, places = _deduplicate(encodings)
                 output = await asyncio.wrap_future(self._scheduler.submit(unique))
         except TimeoutError as exc:
+            if not deadline.expired():
+                raise
             raise DeadlineExceededError(
                 f"The request was not done within {deadline_seconds} seconds; "
                 "what had not run was dropped."
@@ -234,15 +244,21 @@ class Engine:
             raise CertificateError("The bundle has no golden texts, so it can't be checked.")
         bundle.verify_hashes([entry])
         golden = GoldenSet.load(bundle.path(entry)).shortest(_GOLDEN_TEXTS_AT_START)
-        usable = [text for text in golden if text.input_ids.size <= self.max_input_tokens]
+        limit = min(self.max_input_tokens, self.config.max_request_tokens)
+        usable = [text for text in golden if text.input_ids.size <= limit]
         if not usable:
             return
-        for text in usable:
-            encoding = self.tokenizer.encode(text.text, truncate=Truncate.END)[0]
+        encodings = [self.tokenizer.encode(text.text, truncate=Truncate.END)[0] for text in usable]
+        for text, encoding in zip(usable, encodings, strict=True):
             if not np.array_equal(encoding.input_ids, text.input_ids):
                 raise CertificateError(f"The tokenizer gives other ids for {text.name!r}.")
-        vectors = self.embed([text.text for text in usable]).vectors
+        vectors = self._scheduler.submit(encodings).result().vectors
         expected = np.stack([text.embedding for text in usable])
+        if expected.shape != vectors.shape:
+            raise CertificateError(
+                f"The vectors computed here have {vectors.shape[1]} dimensions, "
+                f"the certified ones {expected.shape[1]}."
+            )
         found = closeness(expected, vectors).min_cosine
         wanted = minimum_cosine(self.backend.precision)
         if not found >= wanted:
@@ -344,11 +360,14 @@ def _deduplicate(encodings: Sequence[Encoding]) -> tuple[list[Encoding], list[in
     return unique, places
 
 
-def _is_small(inputs: Inputs) -> bool:
+def _is_small(inputs: object) -> bool:
     """Whether tokenizing takes so little time that a thread would cost more."""
-    if isinstance(inputs, str):
-        return len(inputs) <= _SMALL_CHARACTERS
-    return (
-        len(inputs) <= _SMALL_INPUTS
-        and sum(len(item) if isinstance(item, Sized) else 1 for item in inputs) <= _SMALL_CHARACTERS
-    )
+    if isinstance(inputs, str) or not isinstance(inputs, Sequence):
+        return _size(inputs) <= _SMALL_CHARACTERS
+    return len(inputs) <= _SMALL_INPUTS and sum(map(_size, inputs)) <= _SMALL_CHARACTERS
+
+
+def _size(item: object) -> int:
+    if isinstance(item, np.ndarray):
+        return item.size
+    return len(item) if isinstance(item, Sequence) else 1
