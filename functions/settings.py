@@ -57,6 +57,15 @@ class Settings(EngineConfig, BaseSettings):
     port: int = Field(
         8080, ge=0, le=65535, description="Port to listen on; 0 takes any free port and logs it."
     )
+    tls_cert: Path | None = Field(
+        None,
+        description="Certificate in PEM format; with it the server speaks HTTPS, and nothing else.",
+    )
+    tls_key: Path | None = Field(
+        None,
+        description="Private key of the certificate in PEM format, without a passphrase; "
+        "by default it is looked for in the certificate's file.",
+    )
     max_body_bytes: int = Field(
         16 * 1024 * 1024, ge=1024, description="Bytes that the body of a request may have."
     )

@@ -6,11 +6,11 @@ import math
 import os
 import signal
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -18,9 +18,11 @@ import uvicorn
 from engine import Engine
 from engine.errors import ConfigurationError
 from functions.app import create_app
-from functions.models import ModelRegistry, ModelState, ServedModel
+from functions.models import ModelRegistry, ServedModel
 from functions.observability import configure_logging, get_logger
 from functions.settings import Settings
+from functions.targets.loading import load, open_configured_engine
+from functions.targets.tls import tls_context
 
 _BACKLOG = 2048
 _CLOSE_SECONDS = 1.0
@@ -35,9 +37,13 @@ class Server(uvicorn.Server):
     """
 
     def __init__(
-        self, settings: Settings, registry: ModelRegistry, load: Callable[[], None]
+        self,
+        settings: Settings,
+        registry: ModelRegistry,
+        load: Callable[[], None],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(_uvicorn_config(settings, registry))
+        super().__init__(_uvicorn_config(settings, registry, tls))
         self._registry = registry
         self._load = load
         self._loading: Future[None] = Future()
@@ -55,7 +61,8 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or []:
             host, port = listener.getsockname()[:2]
-            get_logger().info("listening", host=host, port=port)
+            tls = self.config.ssl is not None
+            get_logger().info("listening", host=host, port=port, tls=tls)
         self._loading = _in_background(self._load)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's
@@ -100,16 +107,19 @@ def serve(settings: Settings, open_engine: Callable[[Settings], Engine] | None =
         open_engine: how to open the engine; by default from `settings.model_path`.
 
     Raises:
-        ConfigurationError: the address can't be listened on, or an option can't be honoured.
+        ConfigurationError: the address can't be listened on, the TLS files can't be used, or an
+            option can't be honoured.
         EmbellamaError: the model can't be loaded.
     """
+    started = time.monotonic()
     configure_logging(settings.log_level, settings.log_format)
     get_logger().info("settings", **settings.redacted())
+    tls = tls_context(settings.tls_cert, settings.tls_key)
     listener = _listen(settings.host, settings.port)
     model = ServedModel(settings.model_name)
     registry = ModelRegistry([model])
     opener = open_engine or open_configured_engine
-    server = Server(settings, registry, lambda: _load(model, lambda: opener(settings)))
+    server = Server(settings, registry, lambda: load(model, lambda: opener(settings), started), tls)
     server.run(sockets=[listener])
     _close(registry)
     if server.failure is not None:
@@ -117,18 +127,9 @@ def serve(settings: Settings, open_engine: Callable[[Settings], Engine] | None =
     get_logger().info("stopped")
 
 
-def open_configured_engine(settings: Settings) -> Engine:
-    """Open the bundle at `model_path`, or the default model's, which may have to be made first."""
-    return Engine.open(settings.model_path or _default_bundle(), settings.engine_config())
-
-
-def _default_bundle() -> Path:
-    from engine.export.default_model import ensure_default_bundle  # heavy, and needed only here
-
-    return ensure_default_bundle()
-
-
-def _uvicorn_config(settings: Settings, registry: ModelRegistry) -> uvicorn.Config:
+def _uvicorn_config(
+    settings: Settings, registry: ModelRegistry, tls: ssl.SSLContext | None
+) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(settings, registry),
         log_config=None,
@@ -136,17 +137,8 @@ def _uvicorn_config(settings: Settings, registry: ModelRegistry) -> uvicorn.Conf
         lifespan="off",
         server_header=False,
         ws="none",
+        ssl_context_factory=None if tls is None else lambda *_: tls,
     )
-
-
-def _load(model: ServedModel, open_engine: Callable[[], Engine]) -> None:
-    started = time.monotonic()
-    model.load(open_engine)
-    seconds = round(time.monotonic() - started, 2)
-    if model.state is ModelState.READY:
-        get_logger().info("model ready", model=model.name, seconds=seconds)
-    else:
-        get_logger().error("model not ready", reason=model.detail, seconds=seconds)
 
 
 def _listen(host: str, port: int) -> socket.socket:

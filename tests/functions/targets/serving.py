@@ -2,6 +2,7 @@
 
 As a program: serves in one of the modes below, on any free port, with JSON logs on stderr.
 Each run of the backend prints `run` and waits for a line on stdin, except in the mode `free`.
+After the mode come options, each as `field=value`.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ def _open(mode: str) -> Engine:
 
 
 def main() -> None:
-    mode, timeout = sys.argv[1:]
-    settings = Settings(port=0, log_format=LogFormat.JSON, shutdown_timeout_seconds=float(timeout))
+    mode, *options = sys.argv[1:]
+    values: dict[str, Any] = dict(option.split("=", 1) for option in options)
+    settings = Settings(port=0, log_format=LogFormat.JSON, **values)
     serve(settings, lambda _: _open(mode))
 
 
@@ -58,13 +60,15 @@ class ServerProcess:
             env=os.environ | {"PYTHONWARNINGS": "error"},
         )
         self._events: dict[str, dict[str, Any]] = {}
-        self.port = self.event("listening")["port"]
-        self.url = f"http://127.0.0.1:{self.port}"
+        listening = self.event("listening")
+        self.port = listening["port"]
+        self.url = f"{'https' if listening['tls'] else 'http'}://127.0.0.1:{self.port}"
 
     @classmethod
-    def fake(cls, mode: str, *, shutdown_timeout_seconds: float = 60) -> Self:
-        timeout = str(shutdown_timeout_seconds)
-        return cls([sys.executable, "-m", "tests.functions.targets.serving", mode, timeout])
+    def fake(cls, mode: str, **options: object) -> Self:
+        given = {"shutdown_timeout_seconds": 60} | options
+        arguments = [f"{name}={value}" for name, value in given.items()]
+        return cls([sys.executable, "-m", "tests.functions.targets.serving", mode, *arguments])
 
     def event(self, name: str) -> dict[str, Any]:
         """Wait for a log line, unless it has been seen; what it says."""

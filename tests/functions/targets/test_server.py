@@ -7,6 +7,7 @@ from signal import SIGINT, SIGTERM, Signals
 import httpx2
 import pytest
 
+from engine.cpu import available_cpus
 from engine.errors import ConfigurationError
 from functions.settings import Settings
 from functions.targets.server import serve
@@ -84,6 +85,27 @@ def test_it_listens_while_the_model_loads() -> None:
         server.event("model ready")
         assert httpx2.get(f"{server.url}/health/ready").status_code == 200
         assert _post(server).status_code == 200
+
+
+def test_the_log_says_what_runs_and_why() -> None:
+    with ServerProcess.fake("free", threads=3) as server:
+        ready = server.event("model ready")
+        assert ready.pop("seconds") >= 0
+        del ready["timestamp"]
+        assert ready == {
+            "event": "model ready",
+            "level": "info",
+            "model": "fake-model",
+            "engine": "fake",
+            "reason": "the backend was given",
+            "precision": "fp32",
+            "device": "cpu",
+            "threads": available_cpus(),
+            "space": "f" * 32,
+            "dimensions": 8,
+            "max_input_tokens": 32,
+        }
+        assert server.event("settings")["threads"] == 3
 
 
 def test_a_signal_while_loading_ends_it() -> None:

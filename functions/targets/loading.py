@@ -1,0 +1,54 @@
+"""Opens the engine that the settings ask for, and tells the log what runs and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engine import Engine
+from engine.cpu import available_cpus
+from functions.models import ModelState, ServedModel
+from functions.observability import get_logger
+from functions.settings import Settings
+
+
+def load(model: ServedModel, open_engine: Callable[[], Engine], started: float) -> None:
+    """Open the engine of a model; log what runs, why, and the seconds since `started`.
+
+    Raises:
+        EmbellamaError: the model can't be opened at all.
+    """
+    model.load(open_engine)
+    seconds = round(time.monotonic() - started, 2)
+    if model.state is ModelState.READY:
+        get_logger().info(
+            "model ready", model=model.name, **_describe(model.engine), seconds=seconds
+        )
+    else:
+        get_logger().error("model not ready", reason=model.detail, seconds=seconds)
+
+
+def _describe(engine: Engine) -> dict[str, object]:
+    """What runs, and why: for the log at the start."""
+    return {
+        "engine": engine.backend.name,
+        "reason": engine.reason,
+        "precision": engine.backend.precision,
+        "device": engine.backend.device,
+        "threads": engine.config.threads or available_cpus(),
+        "space": engine.space,
+        "dimensions": engine.manifest.dimensions,
+        "max_input_tokens": engine.max_input_tokens,
+    }
+
+
+def open_configured_engine(settings: Settings) -> Engine:
+    """Open the bundle at `model_path`, or the default model's, which may have to be made first."""
+    return Engine.open(settings.model_path or _default_bundle(), settings.engine_config())
+
+
+def _default_bundle() -> Path:
+    from engine.export.default_model import ensure_default_bundle  # heavy, and needed only here
+
+    return ensure_default_bundle()
