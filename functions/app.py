@@ -17,9 +17,11 @@ from functions.middleware.body_limit import BodyLimitMiddleware
 from functions.middleware.errors import ErrorMiddleware
 from functions.middleware.log import LogMiddleware
 from functions.middleware.observe import ObserveMiddleware, RequestObserver
+from functions.middleware.rate_limit import RateLimitMiddleware
 from functions.middleware.request_id import RequestIdMiddleware
 from functions.models import ModelRegistry
 from functions.observability import record_of
+from functions.rate_limits import open_rate_limiter
 from functions.routes.embeddings import embeddings_router
 from functions.routes.health import health_router
 from functions.routes.metrics import metrics_router
@@ -58,6 +60,13 @@ def create_app(settings: Settings, models: Engine | ModelRegistry) -> FastAPI:
 def _add_middleware(app: FastAPI, settings: Settings, observers: Sequence[RequestObserver]) -> None:
     """Innermost first: each wraps what was added before it."""
     app.add_middleware(BodyLimitMiddleware, max_body_bytes=settings.max_body_bytes)
+    limiter = open_rate_limiter(settings)
+    if limiter is not None:
+        app.add_middleware(
+            RateLimitMiddleware,
+            limiter=limiter,
+            trusted_proxy_hops=settings.trusted_proxy_hops,
+        )
     app.add_middleware(
         ApiKeyMiddleware,
         ring=ring_of_clients(settings),

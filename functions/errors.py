@@ -59,6 +59,36 @@ class InvalidApiKeyError(EmbellamaError):
         super().__init__(f"{what}; {how}")
 
 
+class RateLimitError(UnavailableError):
+    """A client has used up its requests or tokens; `retry_after_seconds` is when this fits."""
+
+    code = "rate_limit_exceeded"
+
+    def __init__(self, *, unit: str, limit: int, retry_after_seconds: float) -> None:
+        super().__init__(
+            f"The rate limit of {limit} {unit} a minute is reached. "
+            f"Try again in {max(1, math.ceil(retry_after_seconds))} s.",
+            retry_after_seconds=retry_after_seconds,
+        )
+        self.unit = unit
+        self.limit = limit
+
+
+class RequestOverRateLimitError(EmbellamaError):
+    """A single request needs more than a client gets in a minute; waiting does not help."""
+
+    code = "rate_limit_exceeded"
+
+    def __init__(self, *, unit: str, cost: int, limit: int) -> None:
+        super().__init__(
+            f"The request has {cost} {unit}, but the rate limit is {limit} {unit} a minute. "
+            "Split it."
+        )
+        self.unit = unit
+        self.cost = cost
+        self.limit = limit
+
+
 class PayloadTooLargeError(EmbellamaError):
     """The body of the request has more bytes than `max_body_bytes`."""
 
@@ -72,6 +102,8 @@ class PayloadTooLargeError(EmbellamaError):
 STATUS: dict[type[EmbellamaError], tuple[int, str]] = {
     engine_errors.InvalidInputError: (400, INVALID_REQUEST),
     ModelNotFoundError: (404, INVALID_REQUEST),
+    RateLimitError: (429, RATE_LIMIT),
+    RequestOverRateLimitError: (429, RATE_LIMIT),
     InvalidApiKeyError: (401, INVALID_REQUEST),
     PayloadTooLargeError: (413, INVALID_REQUEST),
     engine_errors.SpaceMismatchError: (409, INVALID_REQUEST),
@@ -136,8 +168,8 @@ def _headers(exc: EmbellamaError) -> dict[str, str]:
         }
     if isinstance(exc, InvalidApiKeyError):
         return {"www-authenticate": "Bearer"}
-    if isinstance(exc, SpaceMismatchError):
-        return {"x-should-retry": "false"}  # Official clients would retry a 409, in vain.
+    if isinstance(exc, (SpaceMismatchError, RequestOverRateLimitError)):
+        return {"x-should-retry": "false"}  # Official clients would retry 409 and 429, in vain.
     return {}
 
 

@@ -45,6 +45,8 @@ class RequestRecord:
     started: float = field(default_factory=time.perf_counter)
     fields: dict[str, object] = field(default_factory=dict)
     work: Work | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    """Headers that the answer gets, whoever makes it."""
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the request came."""

@@ -95,6 +95,24 @@ class Settings(EngineConfig, BaseSettings):
         default=True, description="Whether /metrics needs an API key where keys are on."
     )
 
+    requests_per_minute: int | None = Field(
+        None, ge=1, description="Requests a minute that a client (key or address) may send."
+    )
+    tokens_per_minute: int | None = Field(
+        None, ge=1, description="Tokens a minute that a client (key or address) may have computed."
+    )
+    rate_limit_storage: SecretStr | None = Field(
+        None,
+        description="redis:// or rediss:// URL where several replicas count together; "
+        "by default each counts for itself.",
+    )
+    trusted_proxy_hops: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="Proxies in front that add to X-Forwarded-For; 0 takes the peer's address.",
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -32,6 +32,7 @@ class RequestIdMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                headers.update(record.headers)
                 headers["x-request-id"] = request_id
                 headers["openai-processing-ms"] = str(round(record.elapsed_ms()))
                 headers["openai-version"] = OPENAI_VERSION

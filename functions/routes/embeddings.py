@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from engine.errors import InvalidInputError, SpaceMismatchError
 from engine.types import EmbedResult
 from functions.encoding import encode_embeddings
+from functions.middleware.rate_limit import take_tokens_of
 from functions.models import ModelRegistry
 from functions.observability import record_of
 from functions.schemas import EmbeddingsRequest
@@ -58,6 +59,7 @@ async def _embed(registry: ModelRegistry, request: Request, wanted: EmbeddingsRe
         dimensions=wanted.dimensions,
         truncate=wanted.truncate,
         prompt_name=wanted.prompt_name,
+        admit=take_tokens_of(request.scope),
     )
     name = model.name or wanted.model
     record.add_result(result, model=name, started=started)

@@ -135,6 +135,7 @@ def _uvicorn_config(
         log_config=None,
         access_log=False,
         lifespan="off",
+        proxy_headers=False,  # `trusted_proxy_hops` says whom to believe.
         server_header=False,
         ws="none",
         ssl_context_factory=None if tls is None else lambda *_: tls,
