@@ -11,11 +11,11 @@ import gguf
 from engine.errors import ExportError
 from engine.export.architectures.base import CheckpointTensor
 from engine.export.architectures.checks import (
+    add_encoder,
     add_numbers,
     check_file,
     checkpoint_tensors,
     number,
-    real,
     require,
 )
 from engine.export.architectures.parts import (
@@ -58,8 +58,6 @@ _NUMBERS = {
     "feed_forward_length": "intermediate_size",
     "block_count": "num_hidden_layers",
     "head_count": "num_attention_heads",
-    "vocab_size": "vocab_size",
-    "token_type_count": "type_vocab_size",
 }
 
 
@@ -81,8 +79,7 @@ class Bert:
         positions = number(config, "max_position_embeddings") - self.first_position(config)
         writer.add_context_length(positions)
         add_numbers(writer, config, _NUMBERS)
-        writer.add_layer_norm_eps(real(config, "layer_norm_eps"))
-        writer.add_causal_attention(False)  # noqa: FBT003 - the writer's own signature
+        add_encoder(writer, config, epsilon="layer_norm_eps")
 
     def checkpoint_tensors(
         self, config: Mapping[str, Any], names: AbstractSet[str]

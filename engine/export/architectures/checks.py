@@ -72,6 +72,17 @@ def add_numbers(
         getattr(writer, f"add_{name}")(number(config, key))
 
 
+def add_encoder(writer: gguf.GGUFWriter, config: Mapping[str, Any], *, epsilon: str) -> None:
+    """Write what all encoders of the BERT family state, and under which key of `config`.
+
+    Raises:
+        ExportError: the configuration lacks a number.
+    """
+    writer.add_layer_norm_eps(real(config, epsilon))
+    writer.add_causal_attention(False)  # noqa: FBT003 - the writer's own signature
+    add_numbers(writer, config, {"vocab_size": "vocab_size", "token_type_count": "type_vocab_size"})
+
+
 def checkpoint_tensors(
     pairs: Mapping[str, str],
     names: AbstractSet[str],

@@ -13,12 +13,12 @@ import numpy as np
 from engine.errors import ExportError
 from engine.export.architectures.base import CheckpointTensor
 from engine.export.architectures.checks import (
+    add_encoder,
     add_numbers,
     check_file,
     checkpoint_tensors,
     has_bias,
     number,
-    real,
     require,
     require_stated,
 )
@@ -39,8 +39,6 @@ _NUMBERS = {
     "feed_forward_length": "intermediate_size",
     "block_count": "num_hidden_layers",
     "head_count": "num_attention_heads",
-    "vocab_size": "vocab_size",
-    "token_type_count": "type_vocab_size",
 }
 _TENSORS = {
     "token_embd": "embeddings.word_embeddings",
@@ -73,8 +71,7 @@ class JinaBertV2:
         require_stated(config, _STATED)
         require(config, _ONLY)
         add_numbers(writer, config, _NUMBERS)
-        writer.add_layer_norm_eps(real(config, "layer_norm_eps"))
-        writer.add_causal_attention(False)  # noqa: FBT003 - the writer's own signature
+        add_encoder(writer, config, epsilon="layer_norm_eps")
 
     def checkpoint_tensors(
         self, config: Mapping[str, Any], names: AbstractSet[str]

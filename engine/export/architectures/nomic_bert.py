@@ -12,6 +12,7 @@ import numpy as np
 from engine.errors import ExportError
 from engine.export.architectures.base import CheckpointTensor
 from engine.export.architectures.checks import (
+    add_encoder,
     add_numbers,
     check_file,
     checkpoint_tensors,
@@ -41,6 +42,8 @@ _ONLY = {
     "mlp_fc2_bias": False,
     "rotary_emb_interleaved": False,
     "rotary_emb_scale_base": None,
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
 }
 _EXPERTS = ("moe_every_n_layers", "num_experts", "num_local_experts")
 _NUMBERS = {
@@ -48,8 +51,6 @@ _NUMBERS = {
     "feed_forward_length": "n_inner",
     "block_count": "n_layer",
     "head_count": "n_head",
-    "vocab_size": "vocab_size",
-    "token_type_count": "type_vocab_size",
 }
 _TENSORS = {
     "token_embd.weight": "embeddings.word_embeddings.weight",
@@ -89,9 +90,8 @@ class NomicBert:
                 )
         writer.add_context_length(_context_length(config))
         add_numbers(writer, config, _NUMBERS)
-        writer.add_layer_norm_eps(real(config, "layer_norm_epsilon"))
         writer.add_rope_freq_base(real(config, "rotary_emb_base"))
-        writer.add_causal_attention(False)  # noqa: FBT003 - the writer's own signature
+        add_encoder(writer, config, epsilon="layer_norm_epsilon")
 
     def checkpoint_tensors(
         self, config: Mapping[str, Any], names: AbstractSet[str]

@@ -175,3 +175,24 @@ def test_bfloat16_is_read_exactly(tmp_path: Path) -> None:
     path.write_bytes(len(header).to_bytes(8, "little") + header + bits.tobytes())
     expected = (bits.astype(np.uint32) << 16).view(np.float32)
     assert CheckpointWeights([path]).read("w").tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"model_type": "roberta", "pad_token_id": 1, "max_position_embeddings": 258}, 256),
+        ({"model_type": "bert", "pad_token_id": 1, "max_position_embeddings": 258}, 258),
+        ({"max_position_embeddings": None, "n_positions": 8192, "max_trained_positions": 300}, 300),
+    ],
+)
+def test_positions_that_no_token_can_have_do_not_count(
+    bert_directory: Path, config: dict[str, object], expected: int
+) -> None:
+    _edit(bert_directory / "sentence_bert_config.json", max_seq_length=512)
+    _edit(bert_directory / "config.json", **config)
+    assert Checkpoint.open(bert_directory).max_input_tokens == expected
+
+
+def test_bert_with_alibi_is_jinas(bert_directory: Path) -> None:
+    _edit(bert_directory / "config.json", position_embedding_type="alibi")
+    assert Checkpoint.open(bert_directory).model_type == "jina_bert_v2"
