@@ -26,6 +26,7 @@ from functions.routes.embeddings import embeddings_router
 from functions.routes.health import health_router
 from functions.routes.metrics import metrics_router
 from functions.routes.models import models_router
+from functions.routes.tokenize import tokenize_router
 from functions.settings import Settings
 from functions.version import version
 
@@ -49,7 +50,7 @@ def create_app(settings: Settings, models: Engine | ModelRegistry) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         exception_handlers={HTTPException: _answer_http_exception},
     )
-    for router in (embeddings_router, models_router, health_router):
+    for router in (embeddings_router, tokenize_router, models_router, health_router):
         app.include_router(router(registry))
     metrics = Metrics(registry)
     app.include_router(metrics_router(metrics))

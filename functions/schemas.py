@@ -72,20 +72,13 @@ def _read_format(value: object) -> object:
     return "float" if value is None else value
 
 
-class EmbeddingsRequest(BaseModel):
-    """The body of POST /v1/embeddings. Null means the same as leaving an optional field out."""
+class InputsRequest(BaseModel):
+    """What every request with inputs has. Null means the same as leaving an optional field out."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     model: str = Field(description="A served name or alias; see GET /v1/models.")
     input: Annotated[Any, PlainValidator(_check_input), WithJsonSchema(_INPUT_SCHEMA)]
-    encoding_format: Annotated[EncodingFormat, BeforeValidator(_read_format)] = Field(
-        "float", description="base64 is that of little-endian float32."
-    )
-    dimensions: int | None = Field(
-        None, ge=1, description="Size of the vectors; one that the model offers."
-    )
-    user: str | None = Field(None, description="Logged as a hash only.")
     truncate: Annotated[
         Truncate, PlainValidator(_read_truncate), WithJsonSchema(_TRUNCATE_SCHEMA)
     ] = Truncate.NONE
@@ -116,6 +109,22 @@ class EmbeddingsRequest(BaseModel):
             return cls.model_validate(_parse_json(body))
         except ValidationError as exc:
             raise _first_error(exc) from exc
+
+
+class EmbeddingsRequest(InputsRequest):
+    """The body of POST /v1/embeddings."""
+
+    encoding_format: Annotated[EncodingFormat, BeforeValidator(_read_format)] = Field(
+        "float", description="base64 is that of little-endian float32."
+    )
+    dimensions: int | None = Field(
+        None, ge=1, description="Size of the vectors; one that the model offers."
+    )
+    user: str | None = Field(None, description="Logged as a hash only.")
+
+
+class TokenizeRequest(InputsRequest):
+    """The body of POST /v1/tokenize."""
 
 
 def _parse_json(body: bytes) -> object:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Request, Response
 
 from engine.errors import InvalidInputError, SpaceMismatchError
-from engine.types import EmbedResult
 from functions.encoding import encode_embeddings
 from functions.middleware.rate_limit import take_tokens_of
 from functions.models import ModelRegistry
@@ -65,7 +64,8 @@ async def _embed(registry: ModelRegistry, request: Request, wanted: EmbeddingsRe
     record.add_result(result, model=name, started=started)
     with record.encoding():
         body = encode_embeddings(result, model=name, encoding_format=wanted.encoding_format)
-    return Response(body, headers=_headers(engine.space, result), media_type="application/json")
+    headers = {"x-embellama-space": engine.space} | truncation_headers(result.truncated)
+    return Response(body, headers=headers, media_type="application/json")
 
 
 def check_content_type(request: Request) -> None:
@@ -87,11 +87,9 @@ def check_content_type(request: Request) -> None:
         )
 
 
-def _headers(space: str, result: EmbedResult) -> dict[str, str]:
-    headers = {"x-embellama-space": space}
-    if result.truncated:
-        headers["x-embellama-truncated"] = ",".join(runs(result.truncated))
-    return headers
+def truncation_headers(truncated: Sequence[int]) -> dict[str, str]:
+    """The header that lists the inputs that were cut, if there are any."""
+    return {"x-embellama-truncated": ",".join(runs(truncated))} if truncated else {}
 
 
 def runs(indices: Sequence[int]) -> list[str]:

@@ -1,0 +1,69 @@
+"""POST /v1/tokenize: how long a text is, and which ids it has, without embedding it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from engine import Engine
+from engine.types import Encoding
+from functions.models import ModelRegistry
+from functions.observability import record_of
+from functions.routes.embeddings import check_content_type, truncation_headers
+from functions.schemas import TokenizeRequest
+
+
+def tokenize_router(registry: ModelRegistry) -> APIRouter:
+    """The route; there is no alias, as OpenAI has no such route."""
+    router = APIRouter(tags=["tokenize"])
+
+    @router.post("/v1/tokenize")
+    async def tokenize(request: Request) -> Response:
+        """Count tokens and show their ids, with prompts and special tokens, as embedding would.
+
+        The same checks apply as for embeddings: a text that is too long is refused with its number
+        of tokens, unless `truncate` says otherwise.
+        """
+        registry.check_accepting()
+        check_content_type(request)
+        wanted = TokenizeRequest.parse(await request.body())
+        model = registry.get(wanted.model)
+        record = record_of(request.scope)
+        record.fields |= {"model": model.name, "inputs": wanted.input_count}
+        encodings = await model.engine.tokenize_async(
+            wanted.inputs, truncate=wanted.truncate, prompt_name=wanted.prompt_name
+        )
+        record.fields["tokens"] = sum(encoding.tokens for encoding in encodings)
+        return Response(
+            _body(model.name or wanted.model, model.engine, encodings),
+            headers=truncation_headers(
+                [index for index, encoding in enumerate(encodings) if encoding.truncated]
+            ),
+            media_type="application/json",
+        )
+
+    return router
+
+
+def _body(model: str, engine: Engine, encodings: Sequence[Encoding]) -> bytes:
+    return orjson.dumps(
+        {
+            "object": "list",
+            "data": [
+                {
+                    "object": "tokens",
+                    "index": index,
+                    "tokens": encoding.tokens,
+                    "input_ids": encoding.input_ids,
+                    "truncated": encoding.truncated,
+                }
+                for index, encoding in enumerate(encodings)
+            ],
+            "model": model,
+            "total_tokens": sum(encoding.tokens for encoding in encodings),
+            "max_input_tokens": engine.max_input_tokens,
+        },
+        option=orjson.OPT_SERIALIZE_NUMPY,
+    )
