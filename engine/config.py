@@ -45,11 +45,11 @@ class EngineConfig(BaseModel):
         description="Tokens an input may have, special tokens included; "
         "at most, and by default, what the model allows.",
     )
-    max_batch_tokens: int = Field(
-        4096,
+    max_batch_tokens: int | None = Field(
+        None,
         ge=1,
         description="Tokens that one run of the runtime computes at most, padding included; "
-        "a longer single input runs alone.",
+        "a longer single input runs alone. By default what suits the device.",
     )
     max_client_batch_size: int = Field(
         2048, ge=1, le=2048, description="Inputs that one request may have."
@@ -61,4 +61,13 @@ class EngineConfig(BaseModel):
         1_200_000,
         ge=1,
         description="Tokens that may wait to be computed; a request beyond that is refused.",
+    )
+    breaker_failures: int = Field(
+        5,
+        ge=1,
+        description="Failed runs in a row after which the backend is given a pause, "
+        "in which the server is not ready.",
+    )
+    breaker_pause_seconds: float = Field(
+        10.0, gt=0, le=3600, description="Seconds of that pause, until one run tries again."
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -13,42 +14,34 @@ import numpy as np
 
 from engine.backends import choose, open_backend
 from engine.backends.base import Backend
+from engine.breaker import BreakerState
 from engine.config import EngineConfig
 from engine.errors import (
-    CertificateError,
     ConfigurationError,
     DeadlineExceededError,
     DimensionsError,
+    FailedInputError,
     IntegrityError,
     ShuttingDownError,
+    UnavailableError,
 )
-from engine.golden import GoldenSet, closeness, minimum_cosine
+from engine.jobs import JobOutput
 from engine.model import FileRole, Manifest, ModelBundle
-from engine.pooling import pool
-from engine.postprocess import check_finite, finish
-from engine.scheduler import (
-    BatchLimits,
-    InlineScheduler,
-    JobOutput,
-    QueueState,
-    Scheduler,
-    ServerScheduler,
-)
+from engine.postprocess import finish
+from engine.runner import Runner
+from engine.scheduler import QueueState
+from engine.self_check import check_certified, check_golden
 from engine.tokenizer import Tokenizer
 from engine.types import (
-    Batch,
     BatchReport,
     EmbedResult,
     Encoding,
-    FloatArray,
     Inputs,
     Timings,
     Truncate,
     Usage,
 )
 
-MAX_PADDING = 0.1
-_GOLDEN_TEXTS_AT_START = 5
 _SMALL_INPUTS = 64
 _SMALL_CHARACTERS = 4096
 
@@ -75,11 +68,10 @@ class Engine:
         self.max_input_tokens = tokenizer.max_input_tokens
         self.reason = "the backend was given"
         """Why this backend was chosen, in one sentence for the log."""
-        self.on_batch: Callable[[BatchReport], None] | None = None
-        """Called after every batch, on the thread that computed it. It must not raise."""
         self._dimensions = (manifest.dimensions, *manifest.matryoshka_dimensions)
         self._tokenize_threads = ThreadPoolExecutor(1, thread_name_prefix="embellama-tokenize")
-        self._scheduler = self._make_scheduler(inline=inline)
+        self._runner = Runner(backend, manifest, config)
+        self._scheduler = self._runner.make_scheduler(config, inline=inline)
 
     @classmethod
     def open(
@@ -105,11 +97,12 @@ class Engine:
         bundle = ModelBundle.open(directory)
         tokenizer = _open_tokenizer(bundle, config)
         choice = choose(bundle, config)
+        check_certified(bundle, choice.file)
         backend = open_backend(bundle, config, choice, max_input_tokens=tokenizer.max_input_tokens)
         engine = cls(bundle.manifest, tokenizer, backend, config, inline=inline)
         engine.reason = choice.reason
         try:
-            engine.check_golden(bundle)
+            check_golden(bundle, tokenizer, engine._scheduler, backend.precision)
         except BaseException:
             engine.close()
             raise
@@ -146,7 +139,8 @@ class Engine:
         encodings = self.tokenizer.encode(inputs, truncate=truncate, prompt_name=prompt_name)
         tokenized = time.perf_counter()
         unique, places = _deduplicate(encodings)
-        output = self._scheduler.submit(unique).result()
+        with _naming_inputs(places, inputs):
+            output = self._scheduler.submit(unique).result()
         return self._result(encodings, places, output, size, tokenized - started)
 
     async def embed_async(
@@ -168,6 +162,7 @@ class Engine:
             DeadlineExceededError: not done within `deadline_seconds`; besides those of `embed`.
         """
         size = self._checked_dimensions(dimensions)
+        self._runner.check_available()
         try:
             async with asyncio.timeout(deadline_seconds) as deadline:
                 started = time.perf_counter()
@@ -178,7 +173,11 @@ class Engine:
                 if admit is not None:
                     await admit(sum(encoding.tokens for encoding in encodings))
                 unique, places = _deduplicate(encodings)
-                output = await asyncio.wrap_future(self._scheduler.submit(unique))
+                left = None if deadline_seconds is None else deadline_seconds - tokenized + started
+                with _naming_inputs(places, inputs):
+                    output = await asyncio.wrap_future(
+                        self._scheduler.submit(unique, deadline_seconds=left)
+                    )
         except TimeoutError as exc:
             if not deadline.expired():
                 raise
@@ -217,6 +216,30 @@ class Engine:
             ) from exc
         return await asyncio.wrap_future(encodings)
 
+    @property
+    def on_batch(self) -> Callable[[BatchReport], None] | None:
+        """Called after every batch, on the thread that computed it. It must not raise."""
+        return self._runner.on_batch
+
+    @on_batch.setter
+    def on_batch(self, observe: Callable[[BatchReport], None] | None) -> None:
+        self._runner.on_batch = observe
+
+    @property
+    def breaker_state(self) -> BreakerState:
+        """Whether the backend is used, given a pause after failures, or tried again."""
+        return self._runner.breaker_state
+
+    def check_available(self) -> None:
+        """Return if the backend is used; where its pause is over, start a run that tries it.
+
+        Raises:
+            NotReadyError: it failed several times in a row.
+        """
+        if self._runner.breaker_state is BreakerState.HALF_OPEN:
+            self._try_backend()
+        self._runner.check_available()
+
     def queue_state(self) -> QueueState:
         """What waits to be computed, and what runs."""
         return self._scheduler.state()
@@ -233,40 +256,11 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def check_golden(self, bundle: ModelBundle) -> None:
-        """Embed a few golden texts and compare ids and vectors with the bundle's.
-
-        Raises:
-            CertificateError: ids differ, or a cosine is below the tolerance of the precision.
-        """
-        entry = bundle.manifest.file(FileRole.GOLDEN)
-        if entry is None:
-            raise CertificateError("The bundle has no golden texts, so it can't be checked.")
-        bundle.verify_hashes([entry])
-        golden = GoldenSet.load(bundle.path(entry)).shortest(_GOLDEN_TEXTS_AT_START)
-        limit = min(self.max_input_tokens, self.config.max_request_tokens)
-        usable = [text for text in golden if text.input_ids.size <= limit]
-        if not usable:
-            return
-        encodings = [self.tokenizer.encode(text.text, truncate=Truncate.END)[0] for text in usable]
-        for text, encoding in zip(usable, encodings, strict=True):
-            if not np.array_equal(encoding.input_ids, text.input_ids):
-                raise CertificateError(f"The tokenizer gives other ids for {text.name!r}.")
-        vectors = self._scheduler.submit(encodings).result().vectors
-        expected = np.stack([text.embedding for text in usable])
-        if expected.shape != vectors.shape:
-            raise CertificateError(
-                f"The vectors computed here have {vectors.shape[1]} dimensions, "
-                f"the certified ones {expected.shape[1]}."
-            )
-        found = closeness(expected, vectors).min_cosine
-        wanted = minimum_cosine(self.backend.precision)
-        if not found >= wanted:
-            raise CertificateError(
-                f"The vectors computed here have a cosine of {found:.6f} to the certified ones; "
-                f"{self.backend.precision} must reach {wanted}. Try another engine or precision, "
-                "or make the bundle anew."
-            )
+    def _try_backend(self) -> None:
+        """Queue one token: computed, it closes the breaker; failed, it opens it again."""
+        probe = self.tokenizer.encode([[0]], truncate=Truncate.END)
+        with suppress(UnavailableError):
+            self._scheduler.submit(probe)
 
     def _checked_dimensions(self, dimensions: int | None) -> int:
         if dimensions is None:
@@ -274,18 +268,6 @@ class Engine:
         if dimensions not in self._dimensions:
             raise DimensionsError(dimensions=dimensions, allowed=sorted(set(self._dimensions)))
         return dimensions
-
-    def _compute(self, batch: Batch) -> FloatArray:
-        """Run one batch: pooled, finite vectors (B, D)."""
-        started = time.perf_counter()
-        try:
-            vectors = pool(self.backend.run(batch), self.manifest.pooling)
-            check_finite(vectors)
-            return vectors
-        finally:
-            if self.on_batch is not None:
-                seconds = time.perf_counter() - started
-                self.on_batch(BatchReport(len(batch.encodings), batch.tokens, seconds))
 
     def _result(
         self,
@@ -301,24 +283,6 @@ class Engine:
             usage=Usage(sum(encoding.tokens for encoding in encodings)),
             truncated=tuple(i for i, encoding in enumerate(encodings) if encoding.truncated),
             timings=Timings(tokenize_seconds, output.queue_seconds, output.inference_seconds),
-        )
-
-    def _make_scheduler(self, *, inline: bool) -> Scheduler:
-        limits = BatchLimits(
-            max_batch_tokens=self.config.max_batch_tokens,
-            max_batch_sequences=self.backend.max_batch_sequences,
-            max_padding=MAX_PADDING,
-        )
-        if inline:
-            return InlineScheduler(
-                self._compute, dimensions=self.manifest.dimensions, limits=limits
-            )
-        return ServerScheduler(
-            self._compute,
-            dimensions=self.manifest.dimensions,
-            limits=limits,
-            concurrency=self.backend.concurrency,
-            max_queue_tokens=self.config.max_queue_tokens,
         )
 
 
@@ -358,6 +322,18 @@ def _deduplicate(encodings: Sequence[Encoding]) -> tuple[list[Encoding], list[in
             unique.append(encoding)
         places.append(place)
     return unique, places
+
+
+@contextmanager
+def _naming_inputs(places: Sequence[int], inputs: object) -> Iterator[None]:
+    """Tell an error at one of the distinct inputs which input of the request that was."""
+    try:
+        yield
+    except FailedInputError as exc:
+        index = places.index(exc.index)
+        single = len(places) == 1 and not (isinstance(inputs, Sequence) and len(inputs) == 1)
+        exc.param = "input" if single else f"input[{index}]"
+        raise
 
 
 def _is_small(inputs: object) -> bool:

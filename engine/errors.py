@@ -17,7 +17,8 @@
     │   └── OverloadedError
     ├── DeadlineExceededError
     ├── BackendError                 the runtime failed
-    │   └── NonFiniteError
+    │   ├── NonFiniteError
+    │   └── FailedInputError         at one input, also when it was computed alone
     ├── ConfigurationError           an option can't be honoured on this machine
     └── BundleError                  a model can't be used
         ├── SourceError              its files can't be had
@@ -197,6 +198,19 @@ class NonFiniteError(BackendError):
     def __init__(self, *, indices: Sequence[int]) -> None:
         super().__init__(f"No finite vector for the sequences {list(indices)}.")
         self.indices = tuple(indices)
+
+
+class FailedInputError(BackendError):
+    """One input can't be computed, not even alone; its neighbours were.
+
+    `index` is its place in the request. `param` is that of the field, once the engine knows it.
+    """
+
+    def __init__(self, *, index: int, cause: BackendError) -> None:
+        super().__init__(f"The input at index {index} failed: {cause.message}")
+        self.index = index
+        self.param: str | None = None
+        self.__cause__ = cause
 
 
 class ConfigurationError(EmbellamaError):

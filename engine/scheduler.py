@@ -1,4 +1,4 @@
-"""Who is computed next: a queue shared by all requests, and an inline one for Lambda.
+"""Who is computed next: one queue for all requests, and the threads that empty it.
 
 Work is shared fairly between requests, not between inputs (weighted fair queueing, Demers,
 Keshav and Shenker 1989): virtual time advances by the tokens computed divided by the number of
@@ -6,6 +6,10 @@ requests that wait, as if each got its share of every token. The request whose n
 end first in virtual time is served next. A single query therefore waits for the batches that run
 now, not for the rest of a 2048-input request; and as virtual time always advances, a large
 request gets its share under any stream of small ones.
+
+Room that the next request leaves in its batch is filled with others of similar length. And while
+all threads compute, an express thread takes short requests: it shares the cores for a moment, and
+no query waits for the end of a long run.
 """
 
 from __future__ import annotations
@@ -14,41 +18,21 @@ import heapq
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
 
-import numpy as np
+from engine.batching import BatchLimits
+from engine.errors import OverloadedError
+from engine.jobs import Compute, Job, JobOutput, Part, run, shutting_down
+from engine.types import Encoding
 
-from engine.batching import plan_batches
-from engine.errors import BackendError, OverloadedError, ShuttingDownError
-from engine.types import Batch, Encoding, FloatArray
-
-Compute = Callable[[Batch], FloatArray]
-"""Computes a batch: pooled, checked vectors (B, D). Called from the scheduler's threads."""
-
-_INITIAL_TOKENS_PER_SECOND = 4000.0
-_RATE_SMOOTHING = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class BatchLimits:
-    """What one batch may hold; see `engine.batching.plan_batches`."""
-
-    max_batch_tokens: int
-    max_batch_sequences: int
-    max_padding: float
-
-    def plan(self, encodings: Sequence[Encoding]) -> list[list[int]]:
-        """Batches of indices into `encodings`, longest sequences first."""
-        return plan_batches(
-            [encoding.tokens for encoding in encodings],
-            max_batch_tokens=self.max_batch_tokens,
-            max_batch_sequences=self.max_batch_sequences,
-            max_padding=self.max_padding,
-        )
+_SMOOTHING = 0.9
+_SCANNED_REQUESTS = 64
+"""How many waiting requests are looked at to fill a batch: bounds the work under the lock."""
+_UNKNOWN_WAIT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +43,8 @@ class QueueState:
     queued_inputs: int
     queued_tokens: int
     running_batches: int
-    tokens_per_second: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class JobOutput:
-    """Vectors (N, D) of one request's sequences, in their order, and where its time went.
-
-    `queue_seconds` is the time until its first batch ran, `inference_seconds` the time since.
-    """
-
-    vectors: FloatArray
-    queue_seconds: float
-    inference_seconds: float
+    tokens_per_second: float | None
+    """Measured over the last batches; None before the first."""
 
 
 class Scheduler(Protocol):
@@ -80,11 +53,14 @@ class Scheduler(Protocol):
     Cancelling the future drops what has not run yet.
     """
 
-    def submit(self, encodings: Sequence[Encoding]) -> Future[JobOutput]:
+    def submit(
+        self, encodings: Sequence[Encoding], *, deadline_seconds: float | None = None
+    ) -> Future[JobOutput]:
         """Queue the sequences of one request.
 
         Raises:
-            OverloadedError: the queue is full.
+            OverloadedError: the queue is full, or so long that by the measured throughput the
+                request can't be done within `deadline_seconds`.
             ShuttingDownError: the scheduler was closed.
         """
         ...
@@ -98,63 +74,12 @@ class Scheduler(Protocol):
         ...
 
 
-class _Planned(NamedTuple):
-    """A batch that has not run yet: which sequences of its request, and how many tokens."""
-
-    indices: list[int]
-    tokens: int
-
-
-@dataclass(slots=True, eq=False, weakref_slot=True)
-class _Job:
-    """One request. `batches` are those that have not run yet, the next one last.
-
-    It waits as long as it has any. `virtual_finish` is when the next one would end.
-    """
-
-    encodings: Sequence[Encoding]
-    batches: list[_Planned]
-    vectors: FloatArray
-    unfinished: int
-    virtual_finish: float = 0.0
-    failed: bool = False
-    submitted: float = field(default_factory=time.perf_counter)
-    first_run: float | None = None
-    future: Future[JobOutput] = field(default_factory=Future)
-
-    def __lt__(self, other: _Job) -> bool:
-        mine = (self.virtual_finish, self.submitted)
-        return mine < (other.virtual_finish, other.submitted)
-
-    @classmethod
-    def of(cls, encodings: Sequence[Encoding], limits: BatchLimits, dimensions: int) -> _Job:
-        batches = [
-            _Planned(indices, sum(encodings[index].tokens for index in indices))
-            for indices in limits.plan(encodings)
-        ]
-        batches.reverse()
-        return cls(
-            encodings=encodings,
-            batches=batches,
-            vectors=np.empty((len(encodings), dimensions), dtype=np.float32),
-            unfinished=len(batches),
-        )
-
-    @property
-    def waiting_tokens(self) -> int:
-        return sum(batch.tokens for batch in self.batches)
-
-    def run(self, planned: _Planned, compute: Compute) -> None:
-        """Compute one batch and keep its vectors."""
-        vectors = compute(Batch(tuple(self.encodings[index] for index in planned.indices)))
-        wanted = (len(planned.indices), self.vectors.shape[1])
-        if vectors.shape != wanted:  # numpy would broadcast some of them
-            raise BackendError(f"The vectors have the shape {vectors.shape}, not {wanted}.")
-        self.vectors[planned.indices] = vectors
-
-
 class ServerScheduler:
-    """Threads that compute batches from one queue; `concurrency` of them run at once."""
+    """Threads that compute batches from one queue.
+
+    `concurrency` of them run at once, and where `express_tokens` is not 0 one more, for batches
+    of at most so many tokens.
+    """
 
     def __init__(
         self,
@@ -164,46 +89,56 @@ class ServerScheduler:
         limits: BatchLimits,
         concurrency: int,
         max_queue_tokens: int,
+        express_tokens: int = 0,
     ) -> None:
         self._compute = compute
         self._dimensions = dimensions
         self._limits = limits
         self._max_queue_tokens = max_queue_tokens
-        self._changed = threading.Condition()
-        self._waiting: list[_Job] = []  # a heap
+        self._express_tokens = express_tokens
+        self._concurrency = concurrency
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._express_changed = threading.Condition(self._lock)
+        self._waiting: list[Job] = []  # a heap
         self._virtual_time = 0.0
         self._queued_tokens = 0
         self._running = 0
-        self._concurrency = concurrency
-        self._rate = _INITIAL_TOKENS_PER_SECOND
+        self._throughput = _Throughput()
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._work, name=f"embellama-compute-{index}", daemon=True)
+            threading.Thread(
+                target=self._work, args=(False,), name=f"embellama-compute-{index}", daemon=True
+            )
             for index in range(concurrency)
         ]
+        if express_tokens:
+            self._threads.append(
+                threading.Thread(
+                    target=self._work, args=(True,), name="embellama-express", daemon=True
+                )
+            )
         for thread in self._threads:
             thread.start()
 
-    def submit(self, encodings: Sequence[Encoding]) -> Future[JobOutput]:
+    def submit(
+        self, encodings: Sequence[Encoding], *, deadline_seconds: float | None = None
+    ) -> Future[JobOutput]:
         """Queue the sequences of one request; see `Scheduler.submit`."""
-        job = _Job.of(encodings, self._limits, self._dimensions)
+        job = Job.of(encodings, self._limits, self._dimensions)
         tokens = job.waiting_tokens
-        with self._changed:
+        with self._lock:
             if self._closed:
-                raise _shutting_down()
-            if self._queued_tokens and self._queued_tokens + tokens > self._max_queue_tokens:
-                raise OverloadedError(
-                    f"The queue holds {self._queued_tokens} tokens and takes at most "
-                    f"{self._max_queue_tokens}. Try again later.",
-                    retry_after_seconds=self._queued_tokens / self._rate,
-                )
+                raise shutting_down()
+            self._check_load(tokens, deadline_seconds)
             if job.batches:
                 job.virtual_finish = self._virtual_time + job.batches[-1].tokens
                 heapq.heappush(self._waiting, job)
                 self._queued_tokens += tokens
                 self._changed.notify(job.unfinished)
+                self._express_changed.notify()
         if not job.unfinished:
-            _succeed(job)
+            job.succeed()
             return job.future
         # A weak one, or the job and its future would keep each other and the vectors alive.
         reference = weakref.ref(job)
@@ -214,7 +149,7 @@ class ServerScheduler:
 
     def state(self) -> QueueState:
         """What waits and what runs."""
-        with self._changed:
+        with self._lock:
             return QueueState(
                 queued_requests=len(self._waiting),
                 queued_inputs=sum(
@@ -222,87 +157,144 @@ class ServerScheduler:
                 ),
                 queued_tokens=self._queued_tokens,
                 running_batches=self._running,
-                tokens_per_second=self._rate,
+                tokens_per_second=self._throughput.tokens_per_second,
             )
 
     def close(self) -> None:
         """Fail what waits, finish what runs, end the threads."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             waiting, self._waiting = self._waiting, []
             self._queued_tokens = 0
             for job in waiting:
                 job.batches.clear()
             self._changed.notify_all()
+            self._express_changed.notify_all()
         for job in waiting:
-            _fail(job, _shutting_down())
+            job.fail(shutting_down())
         for thread in self._threads:
             thread.join()
 
-    def _work(self) -> None:
-        while self._run_next():
+    def _check_load(self, tokens: int, deadline_seconds: float | None) -> None:
+        """Refuse what does not fit, or can't be done in time. The lock is held."""
+        rate = self._throughput.tokens_per_second
+        if self._queued_tokens and self._queued_tokens + tokens > self._max_queue_tokens:
+            raise OverloadedError(
+                "Too much work waits already. Try again later.",
+                retry_after_seconds=self._queued_tokens / rate if rate else _UNKNOWN_WAIT_SECONDS,
+            )
+        if deadline_seconds is None or rate is None or not self._queued_tokens:
+            return
+        # By fair sharing, no other request is given more before this one ends than it gets itself.
+        before = min(self._queued_tokens, tokens * len(self._waiting))
+        seconds = (before + tokens) / rate
+        if seconds > deadline_seconds:
+            raise OverloadedError(
+                "So much work waits that the request can't be done before its deadline. "
+                "Try again later.",
+                retry_after_seconds=min(seconds - deadline_seconds, self._queued_tokens / rate),
+            )
+
+    def _work(self, express: bool) -> None:
+        while self._run_next(express=express):
             pass
 
-    def _run_next(self) -> bool:
+    def _run_next(self, *, express: bool) -> bool:
         """Compute one batch; False when there will be no more.
 
         A method of its own, so that an idle thread does not keep the vectors of its last request.
         """
-        picked = self._next()
-        if picked is None:
+        parts = self._next(express=express)
+        if parts is None:
             return False
-        job, planned = picked
         started = time.perf_counter()
-        try:
-            job.run(planned, self._compute)
-        except Exception as exc:  # noqa: BLE001 - a failed batch must not end the thread
-            self._settle(job, planned, started, failed=True)
-            _fail(job, exc)
-        else:
-            if self._settle(job, planned, started, failed=False):
-                _succeed(job)
+        errors = run(parts, self._compute)
+        done = self._settle(parts, errors, time.perf_counter() - started)
+        for (job, _), error in zip(parts, errors, strict=True):
+            if error is not None:
+                job.fail(error)
+        for job in done:
+            job.succeed()
         return True
 
-    def _next(self) -> tuple[_Job, _Planned] | None:
-        """Wait for work; take one batch of the request whose turn it is."""
-        with self._changed:
-            while not self._waiting:
+    def _next(self, *, express: bool) -> list[Part] | None:
+        """Wait for work; take a batch that starts with the request whose turn it is."""
+        with self._lock:
+            while not self._may_start(express=express):
                 if self._closed:
                     return None
-                self._changed.wait()
-            job = self._waiting[0]
-            planned = job.batches.pop()
-            self._virtual_time += planned.tokens / len(self._waiting)
-            self._queued_tokens -= planned.tokens
-            if job.batches:
-                job.virtual_finish += job.batches[-1].tokens
-                heapq.heapreplace(self._waiting, job)
-            else:
+                (self._express_changed if express else self._changed).wait()
+            limit = self._express_tokens if express else self._limits.max_batch_tokens
+            parts = self._fill(self._waiting[0], limit)
+            tokens = sum(planned.tokens for _, planned in parts)
+            self._virtual_time += tokens / len(self._waiting)
+            self._queued_tokens -= tokens
+            now = time.perf_counter()
+            for job, planned in parts:
+                job.batches.pop()
+                job.virtual_finish += job.batches[-1].tokens if job.batches else planned.tokens
+                job.first_run = now if job.first_run is None else job.first_run
+            if len(parts) == 1 and parts[0].job.batches:
+                heapq.heapreplace(self._waiting, parts[0].job)
+            elif len(parts) == 1:
                 heapq.heappop(self._waiting)
-            if job.first_run is None:
-                job.first_run = time.perf_counter()
+            else:
+                self._waiting = [job for job in self._waiting if job.batches]
+                heapq.heapify(self._waiting)
             self._running += 1
-            return job, planned
+            if not express and self._running >= self._concurrency:
+                self._express_changed.notify()
+            return parts
 
-    def _settle(self, job: _Job, planned: _Planned, started: float, *, failed: bool) -> bool:
-        """Note that a batch ended; True if all of its job were computed."""
-        seconds = max(time.perf_counter() - started, 1e-9)
-        with self._changed:
+    def _may_start(self, *, express: bool) -> bool:
+        """Whether a thread has something to do: an express one only where no other is free."""
+        if not self._waiting:
+            return False
+        return not express or (
+            self._running >= self._concurrency
+            and self._waiting[0].batches[-1].tokens <= self._express_tokens
+        )
+
+    def _fill(self, first: Job, max_tokens: int) -> list[Part]:
+        """The next batch of `first`, and what waits of others that may run with it."""
+        planned = first.batches[-1]
+        parts = [Part(first, planned)]
+        sequences, longest, tokens = len(planned.indices), planned.longest, planned.tokens
+        for job in islice(self._waiting, 1, _SCANNED_REQUESTS):
+            other = job.batches[-1]
+            joined = sequences + len(other.indices)
+            most = max(longest, other.longest)
+            if most * joined <= max_tokens and self._limits.admit(
+                sequences=joined, longest=most, tokens=tokens + other.tokens
+            ):
+                parts.append(Part(job, other))
+                sequences, longest, tokens = joined, most, tokens + other.tokens
+        return parts
+
+    def _settle(
+        self, parts: Sequence[Part], errors: Sequence[BaseException | None], seconds: float
+    ) -> list[Job]:
+        """Note that a batch ended; the requests of which all is computed now."""
+        done = []
+        with self._lock:
+            together = min(self._running, self._concurrency)
+            self._throughput.add(sum(part.planned.tokens for part in parts), seconds / together)
             self._running -= 1
-            rate = self._concurrency * planned.tokens / seconds
-            self._rate += _RATE_SMOOTHING * (rate - self._rate)
-            job.unfinished -= 1
-            if failed:
-                job.failed = True
-                self._forget(job)
-            return job.unfinished == 0 and not job.failed
+            for (job, _), error in zip(parts, errors, strict=True):
+                job.unfinished -= 1
+                if error is not None:
+                    job.failed = True
+                    self._forget(job)
+                elif job.unfinished == 0 and not job.failed:
+                    done.append(job)
+        return done
 
-    def _drop(self, job: _Job | None) -> None:
+    def _drop(self, job: Job | None) -> None:
         if job is not None:
-            with self._changed:
+            with self._lock:
                 self._forget(job)
 
-    def _forget(self, job: _Job) -> None:
+    def _forget(self, job: Job) -> None:
         """Take the rest of a job out of the queue. The lock is held."""
         if job.batches:
             self._waiting.remove(job)
@@ -311,51 +303,17 @@ class ServerScheduler:
             job.batches.clear()
 
 
-class InlineScheduler:
-    """Computes in the thread of the caller, at once: no threads, nothing in the background."""
+class _Throughput:
+    """Tokens a second over the last batches, each weighted by its tokens."""
 
-    def __init__(self, compute: Compute, *, dimensions: int, limits: BatchLimits) -> None:
-        self._compute = compute
-        self._dimensions = dimensions
-        self._limits = limits
-        self._closed = False
+    def __init__(self) -> None:
+        self._tokens = 0.0
+        self._seconds = 0.0
 
-    def submit(self, encodings: Sequence[Encoding]) -> Future[JobOutput]:
-        """Compute the sequences of one request; the future is done on return."""
-        if self._closed:
-            raise _shutting_down()
-        job = _Job.of(encodings, self._limits, self._dimensions)
-        job.first_run = job.submitted
-        try:
-            while job.batches:
-                job.run(job.batches.pop(), self._compute)
-        except Exception as exc:  # noqa: BLE001 - the future carries whatever went wrong
-            _fail(job, exc)
-        else:
-            _succeed(job)
-        return job.future
+    @property
+    def tokens_per_second(self) -> float | None:
+        return self._tokens / self._seconds if self._seconds else None
 
-    def state(self) -> QueueState:
-        """Nothing ever waits."""
-        return QueueState(0, 0, 0, 0, 0.0)
-
-    def close(self) -> None:
-        """Take no more work."""
-        self._closed = True
-
-
-def _succeed(job: _Job) -> None:
-    now = time.perf_counter()
-    first_run = now if job.first_run is None else job.first_run
-    output = JobOutput(job.vectors, first_run - job.submitted, now - first_run)
-    with suppress(InvalidStateError):  # cancelled meanwhile, or failed by another batch
-        job.future.set_result(output)
-
-
-def _fail(job: _Job, error: BaseException) -> None:
-    with suppress(InvalidStateError):  # cancelled meanwhile, or failed by another batch
-        job.future.set_exception(error)
-
-
-def _shutting_down() -> ShuttingDownError:
-    return ShuttingDownError("The server is shutting down.", retry_after_seconds=1.0)
+    def add(self, tokens: int, seconds: float) -> None:
+        self._tokens = _SMOOTHING * self._tokens + tokens
+        self._seconds = _SMOOTHING * self._seconds + seconds

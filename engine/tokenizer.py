@@ -88,6 +88,11 @@ class Tokenizer:
             default_prompt_name=default_prompt_name,
         )
 
+    @property
+    def longest_request_tokens(self) -> int:
+        """The most tokens that a request of one input may have."""
+        return min(self.max_input_tokens, self.max_request_tokens)
+
     def encode(
         self,
         inputs: Inputs,

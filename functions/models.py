@@ -133,6 +133,7 @@ class ModelRegistry:
         for model in self.models:
             if model.state is not ModelState.READY:
                 raise NotReadyError(model.reason, retry_after_seconds=RETRY_AFTER_SECONDS)
+            model.engine.check_available()
 
     def check_accepting(self) -> None:
         """Return if new work may start.

@@ -54,7 +54,7 @@ def open_backend(
     """
     precision = choice.file.precision or "fp32"
     if choice.backend is BackendChoice.GGUF:
-        from engine.backends.gguf import GgufBackend
+        from engine.backends.gguf import PREFERRED_BATCH_TOKENS, GgufBackend
 
         bundle.verify_hashes([choice.file])
         return GgufBackend(
@@ -62,7 +62,7 @@ def open_backend(
             pooling=bundle.manifest.pooling,
             precision=precision,
             max_input_tokens=max_input_tokens,
-            max_batch_tokens=config.max_batch_tokens,
+            max_batch_tokens=config.max_batch_tokens or PREFERRED_BATCH_TOKENS,
             threads=config.threads,
             gpu=config.gpu,
         )

@@ -10,7 +10,8 @@ from engine.types import BackendOutput, Batch
 class Backend(Protocol):
     """A loaded model. It neither tokenizes, nor cuts, nor normalises.
 
-    `run` may be called from `concurrency` threads at once, not more.
+    `run` may be called from `concurrency` threads at once, and from one more with a batch of at
+    most `express_tokens`.
     """
 
     @property
@@ -36,6 +37,26 @@ class Backend(Protocol):
     @property
     def max_batch_sequences(self) -> int:
         """How many sequences one call of `run` takes at most."""
+        ...
+
+    @property
+    def preferred_batch_tokens(self) -> int:
+        """How many tokens a batch should have at most, where the options don't say."""
+        ...
+
+    @property
+    def max_padding(self) -> float:
+        """Share of a batch that may be padding; see `engine.batching.BatchLimits`."""
+        ...
+
+    @property
+    def free_padding_tokens(self) -> int:
+        """How many tokens' worth of time a run costs before it computes the first."""
+        ...
+
+    @property
+    def express_tokens(self) -> int:
+        """Size of a batch that may run besides the `concurrency` others; 0 if none may."""
         ...
 
     def run(self, batch: Batch) -> BackendOutput:

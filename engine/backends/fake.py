@@ -22,6 +22,10 @@ class FakeBackend:
     device = "cpu"
     precision = "fp32"
     max_batch_sequences = 2048
+    preferred_batch_tokens = 4096
+    max_padding = 0.1
+    free_padding_tokens = 0
+    express_tokens = 0
 
     def __init__(
         self,

@@ -40,6 +40,8 @@ _POOLING = {
 }
 _DAMAGED = re.compile("corrupted or incomplete|failed to read")
 _ALL_LAYERS = -1
+PREFERRED_BATCH_TOKENS = 1024
+"""llama.cpp fills an attention mask of this size squared on the CPU for every run."""
 _Handle: TypeAlias = int
 """Address of one of llama.cpp's objects."""
 
@@ -65,6 +67,10 @@ class GgufBackend:
 
     name = "gguf"
     concurrency = 1
+    preferred_batch_tokens = PREFERRED_BATCH_TOKENS
+    max_padding = 0.99  # Sequences stand one after the other: nothing is padded.
+    free_padding_tokens = 0
+    express_tokens = 0
 
     def __init__(
         self,

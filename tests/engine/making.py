@@ -58,6 +58,11 @@ class Gate:
     def open(self) -> None:
         self._opened.set()
 
+    def close(self) -> None:
+        """Hold back what comes from now on."""
+        self._opened.clear()
+        self.arrived.clear()
+
 
 def failing(error: BaseException) -> Callable[[Batch], None]:
     """A `before_run` that raises."""

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.batching import plan_batches
+from engine.batching import BatchLimits, plan_batches
 
 lengths_strategy = st.lists(st.integers(1, 600), max_size=60)
 budgets = st.integers(1, 4096)
@@ -18,9 +18,7 @@ def test_every_sequence_is_in_exactly_one_batch(
     lengths: list[int], budget: int, count: int, share: float
 ) -> None:
     """Nothing is lost and nothing is computed twice."""
-    batches = plan_batches(
-        lengths, max_batch_tokens=budget, max_batch_sequences=count, max_padding=share
-    )
+    batches = plan_batches(lengths, BatchLimits(budget, count, share))
     assert list(range(len(lengths))) == sorted(index for batch in batches for index in batch)
 
 
@@ -29,9 +27,7 @@ def test_a_batch_stays_within_its_tokens(
     lengths: list[int], budget: int, count: int, share: float
 ) -> None:
     """Longest times number is within the budget, unless one sequence alone is longer."""
-    for batch in plan_batches(
-        lengths, max_batch_tokens=budget, max_batch_sequences=count, max_padding=share
-    ):
+    for batch in plan_batches(lengths, BatchLimits(budget, count, share)):
         computed = max(lengths[index] for index in batch) * len(batch)
         assert computed <= budget or len(batch) == 1
 
@@ -41,9 +37,7 @@ def test_a_batch_stays_within_its_sequences(
     lengths: list[int], budget: int, count: int, share: float
 ) -> None:
     """No batch has more sequences than the backend takes, and none is empty."""
-    batches = plan_batches(
-        lengths, max_batch_tokens=budget, max_batch_sequences=count, max_padding=share
-    )
+    batches = plan_batches(lengths, BatchLimits(budget, count, share))
     assert all(1 <= len(batch) <= count for batch in batches)
 
 
@@ -52,9 +46,7 @@ def test_padding_stays_within_its_share(
     lengths: list[int], budget: int, count: int, share: float
 ) -> None:
     """The padded part of what a batch computes is at most the share."""
-    for batch in plan_batches(
-        lengths, max_batch_tokens=budget, max_batch_sequences=count, max_padding=share
-    ):
+    for batch in plan_batches(lengths, BatchLimits(budget, count, share)):
         computed = max(lengths[index] for index in batch) * len(batch)
         padding = computed - sum(lengths[index] for index in batch)
         assert padding <= share * computed + 1e-9
@@ -65,9 +57,7 @@ def test_the_longest_sequences_come_first(
     lengths: list[int], budget: int, count: int, share: float
 ) -> None:
     """Lengths never grow, within a batch and from one to the next."""
-    batches = plan_batches(
-        lengths, max_batch_tokens=budget, max_batch_sequences=count, max_padding=share
-    )
+    batches = plan_batches(lengths, BatchLimits(budget, count, share))
     order = [lengths[index] for batch in batches for index in batch]
     assert all(before >= after for before, after in pairwise(order))
 
@@ -77,16 +67,14 @@ def test_without_padding_only_equal_lengths_share_a_batch(
     lengths: list[int], budget: int, count: int
 ) -> None:
     """A share of 0 means none, not almost none."""
-    batches = plan_batches(
-        lengths, max_batch_tokens=budget, max_batch_sequences=count, max_padding=0
-    )
+    batches = plan_batches(lengths, BatchLimits(budget, count, 0))
     assert all(len({lengths[index] for index in batch}) == 1 for batch in batches)
 
 
 @given(st.lists(st.integers(1, 50), max_size=40))
 def test_batches_are_as_full_as_the_limits_allow(lengths: list[int]) -> None:
     """Two neighbouring batches could never have been one."""
-    batches = plan_batches(lengths, max_batch_tokens=100, max_batch_sequences=5, max_padding=0.5)
+    batches = plan_batches(lengths, BatchLimits(100, 5, 0.5))
     for batch, following in pairwise(batches):
         together = [*batch, following[0]]
         computed = lengths[batch[0]] * len(together)
@@ -96,18 +84,14 @@ def test_batches_are_as_full_as_the_limits_allow(lengths: list[int]) -> None:
 
 def test_equal_lengths_run_together() -> None:
     """Sequences that need no padding fill one batch, in the order they came."""
-    assert [[0, 1, 2, 3]] == plan_batches(
-        [7, 7, 7, 7], max_batch_tokens=28, max_batch_sequences=4, max_padding=0
-    )
+    assert [[0, 1, 2, 3]] == plan_batches([7, 7, 7, 7], BatchLimits(28, 4, 0))
 
 
 def test_a_sequence_over_the_budget_runs_alone() -> None:
     """The budget never refuses a sequence."""
-    assert [[1], [0, 2]] == plan_batches(
-        [5, 11, 5], max_batch_tokens=10, max_batch_sequences=8, max_padding=0.5
-    )
+    assert [[1], [0, 2]] == plan_batches([5, 11, 5], BatchLimits(10, 8, 0.5))
 
 
 def test_no_sequences_make_no_batches() -> None:
     """Nothing in, nothing out."""
-    assert [] == plan_batches([], max_batch_tokens=1, max_batch_sequences=1, max_padding=0)
+    assert [] == plan_batches([], BatchLimits(1, 1, 0))

@@ -13,21 +13,24 @@ import pytest
 
 from engine import EmbedResult, Engine, EngineConfig
 from engine.backends.fake import FakeBackend
+from engine.breaker import BreakerState
 from engine.errors import (
     BackendError,
     CertificateError,
     ConfigurationError,
     DeadlineExceededError,
     DimensionsError,
+    FailedInputError,
     IntegrityError,
     InvalidInputError,
     NonFiniteError,
+    NotReadyError,
     ShuttingDownError,
 )
 from engine.golden import encode_vector
 from engine.model import ModelBundle
 from engine.testing import fake_engine
-from engine.types import FloatArray, Inputs, Truncate
+from engine.types import Batch, FloatArray, Inputs, Truncate
 from tests.engine.bundles import (
     DIMENSIONS,
     TABLE,
@@ -276,8 +279,11 @@ def test_a_vector_without_direction_is_never_sent(tmp_path: Path) -> None:
     row["embedding"] = encode_vector(vector / np.linalg.norm(vector))
     write_golden(tmp_path / "golden.json", [row])
     write_manifest(tmp_path)
-    with Engine.open(tmp_path) as engine, pytest.raises(NonFiniteError):
-        engine.embed("runs")
+    with Engine.open(tmp_path) as engine:
+        with pytest.raises(FailedInputError) as caught:
+            engine.embed(["the cat", "runs"])
+        assert isinstance(caught.value.__cause__, NonFiniteError)
+        assert "input[1]" == caught.value.param
 
 
 # Closing
@@ -466,3 +472,46 @@ def test_the_context_is_the_limit_of_an_input(
         assert limit == engine.max_input_tokens
         cut = engine.embed("the cat " * 20, truncate=Truncate.END)
     assert limit == cut.usage.prompt_tokens
+
+
+# A backend that fails
+
+
+def test_a_backend_that_keeps_failing_is_given_a_pause() -> None:
+    """After so many failures in a row, requests are refused without being computed."""
+    tried: list[int] = []
+
+    def fail_all(_: Batch) -> None:
+        tried.append(1)
+        raise BackendError("broken")
+
+    config = EngineConfig(breaker_failures=3, breaker_pause_seconds=3600)
+    with fake_engine(before_run=fail_all, config=config) as engine:
+        for _ in range(3):
+            with pytest.raises(BackendError):
+                engine.embed("the cat")
+        with pytest.raises(NotReadyError):
+            engine.embed("the cat")
+        with pytest.raises(NotReadyError):
+            asyncio.run(engine.embed_async("the cat"))
+        with pytest.raises(NotReadyError):
+            engine.check_available()
+    assert 3 == len(tried)
+
+
+def test_asking_whether_it_is_available_tries_it_after_the_pause() -> None:
+    """No request has to come first: the probe of an orchestrator brings the backend back."""
+    probed = threading.Event()
+
+    def watch(_: Batch) -> None:
+        probed.set()
+
+    config = EngineConfig(breaker_failures=1, breaker_pause_seconds=1e-6)
+    with fake_engine(before_run=failing(BackendError("broken")), config=config) as engine:
+        with pytest.raises(BackendError):
+            engine.embed("the cat")
+        backend_of(engine).before_run = watch
+        engine.check_available()
+        assert probed.wait(PATIENCE_SECONDS)
+        assert 4 == engine.embed("the cat").usage.prompt_tokens
+        assert BreakerState.CLOSED is engine.breaker_state

@@ -15,16 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.backends.fake import FakeBackend
-from engine.errors import BackendError, OverloadedError, ShuttingDownError
+from engine.batching import BatchLimits
+from engine.errors import BackendError, FailedInputError, OverloadedError, ShuttingDownError
+from engine.inline import InlineScheduler
+from engine.jobs import JobOutput
 from engine.pooling import pool
-from engine.scheduler import (
-    BatchLimits,
-    InlineScheduler,
-    JobOutput,
-    QueueState,
-    Scheduler,
-    ServerScheduler,
-)
+from engine.scheduler import QueueState, Scheduler, ServerScheduler
 from engine.types import Batch, Encoding, FloatArray, Pooling
 from tests.engine.making import PATIENCE_SECONDS, Gate, encodings_of, failing
 
@@ -64,6 +60,7 @@ def serving(
     *,
     concurrency: int = 1,
     max_queue_tokens: int = 1_000_000,
+    express_tokens: int = 0,
 ) -> Iterator[ServerScheduler]:
     runs.backend.before_run = before_run
     scheduler = ServerScheduler(
@@ -72,6 +69,7 @@ def serving(
         limits=LIMITS,
         concurrency=concurrency,
         max_queue_tokens=max_queue_tokens,
+        express_tokens=express_tokens,
     )
     try:
         yield scheduler
@@ -136,11 +134,12 @@ def test_the_time_of_a_request_is_split_into_waiting_and_running(either: Schedul
 
 
 def broken(shape: Callable[[int], tuple[int, ...]]) -> Callable[[Batch], FloatArray]:
-    """Computes vectors of a wrong shape for two sequences or more."""
+    """Computes vectors of a wrong shape for sequences of three tokens."""
 
     def compute(batch: Batch) -> FloatArray:
         count = len(batch.encodings)
-        return np.ones((count, DIMENSIONS) if count == 1 else shape(count), dtype=np.float32)
+        is_wrong = batch.encodings[0].tokens == 3
+        return np.ones(shape(count) if is_wrong else (count, DIMENSIONS), dtype=np.float32)
 
     return compute
 
@@ -149,7 +148,7 @@ def broken(shape: Callable[[int], tuple[int, ...]]) -> Callable[[Batch], FloatAr
 @pytest.mark.parametrize(
     "shape",
     [
-        lambda _: (1, DIMENSIONS),
+        lambda count: (3 - count, DIMENSIONS),
         lambda _: (DIMENSIONS,),
         lambda count: (count, 1),
         lambda count: (count, DIMENSIONS + 1),
@@ -172,7 +171,7 @@ def test_vectors_of_a_wrong_shape_are_a_failure_of_the_backend(
     try:
         with pytest.raises(BackendError, match="shape"):
             result(scheduler.submit(encodings_of([3, 3])))
-        assert (1, DIMENSIONS) == result(scheduler.submit(encodings_of([3]))).shape
+        assert (1, DIMENSIONS) == result(scheduler.submit(encodings_of([4]))).shape
         assert 0 == scheduler.state().running_batches
     finally:
         scheduler.close()
@@ -233,7 +232,7 @@ def test_equal_requests_run_in_the_order_they_came() -> None:
     with serving(runs, gate) as scheduler:
         futures = [scheduler.submit(bulk(1))]
         assert gate.arrived.wait(PATIENCE_SECONDS)
-        futures += [scheduler.submit(encodings_of([5], first_id=n)) for n in range(1, 40)]
+        futures += [scheduler.submit(encodings_of([60], first_id=n)) for n in range(1, 40)]
         gate.open()
         for future in futures:
             result(future)
@@ -260,7 +259,140 @@ def test_a_stream_of_short_requests_does_not_starve_a_bulk_one() -> None:
     assert before.count(1000) <= 60  # half of the tokens of five batches, and one batch more
 
 
+# Batches of several requests
+
+
+def test_waiting_requests_of_similar_length_run_together() -> None:
+    """Short queries that came while a batch ran are one batch, and each gets its own vector."""
+    runs, gate = Runs(), Gate()
+    with serving(runs, gate) as scheduler:
+        first = scheduler.submit(bulk(1))
+        assert gate.arrived.wait(PATIENCE_SECONDS)
+        short = [encodings_of([5], first_id=number) for number in range(1, 15)]
+        futures = [scheduler.submit(encodings) for encodings in short]
+        gate.open()
+        result(first)
+        for encodings, future in zip(short, futures, strict=True):
+            np.testing.assert_array_equal(expected_vectors(encodings), result(future))
+    assert [1, 14] == [len(batch.encodings) for batch in runs.backend.batches]
+
+
+def test_requests_of_other_lengths_wait_for_their_own_batch() -> None:
+    """Nothing is padded beyond the limits to fill a batch."""
+    runs, gate = Runs(), Gate()
+    with serving(runs, gate) as scheduler:
+        futures = [scheduler.submit(bulk(1))]
+        assert gate.arrived.wait(PATIENCE_SECONDS)
+        futures += [scheduler.submit(encodings_of([tokens])) for tokens in (5, 20, 5, 20)]
+        gate.open()
+        for future in futures:
+            result(future)
+    assert [[100], [5, 5], [20, 20]] == [
+        [encoding.tokens for encoding in batch.encodings] for batch in runs.backend.batches
+    ]
+
+
+def test_a_sequence_that_fails_costs_its_neighbours_nothing() -> None:
+    """In one batch with a broken one, the others are answered; the broken one is named."""
+    gate = Gate()
+
+    def fail_some(batch: Batch) -> None:
+        gate(batch)
+        if any(13 in encoding.input_ids for encoding in batch.encodings):
+            raise BackendError("broken")
+
+    with serving(Runs(), fail_some) as scheduler:
+        first = scheduler.submit(bulk(1, first_id=90))
+        assert gate.arrived.wait(PATIENCE_SECONDS)
+        good = encodings_of([5, 5], first_id=40)
+        futures = [scheduler.submit(good), scheduler.submit(encodings_of([5] * 3, first_id=11))]
+        futures.append(scheduler.submit(good))
+        gate.open()
+        result(first)
+        for future in (futures[0], futures[2]):
+            np.testing.assert_array_equal(expected_vectors(good), result(future))
+        with pytest.raises(FailedInputError) as caught:
+            result(futures[1])
+    assert 2 == caught.value.index
+
+
+def test_a_batch_that_fails_once_is_computed_again_one_by_one() -> None:
+    """A failure that does not come back costs nobody an answer."""
+    tried: list[int] = []
+
+    def fail_once(batch: Batch) -> None:
+        tried.append(len(batch.encodings))
+        if len(tried) == 1:
+            raise BackendError("broken")
+
+    encodings = encodings_of([5, 5, 5])
+    with serving(Runs(), fail_once) as scheduler:
+        vectors = result(scheduler.submit(encodings))
+    np.testing.assert_array_equal(expected_vectors(encodings), vectors)
+    assert [3, 1, 1, 1] == tried
+
+
+# The express thread
+
+
+def test_a_short_request_does_not_wait_for_a_long_run() -> None:
+    """While every thread computes, a short request is computed besides."""
+    gate = Gate()
+
+    def hold_long_ones(batch: Batch) -> None:
+        if batch.tokens == 100:
+            gate(batch)
+
+    with serving(Runs(), hold_long_ones, express_tokens=10) as scheduler:
+        large = scheduler.submit(bulk(3))
+        assert gate.arrived.wait(PATIENCE_SECONDS)
+        assert 1 == len(result(scheduler.submit(encodings_of([10]))))
+        assert not large.done()
+        gate.open()
+        assert 3 == len(result(large))
+
+
+def test_a_long_request_never_takes_the_express_thread() -> None:
+    """With the only other thread busy, a request over the express size waits."""
+    gate = Gate()
+    with serving(Runs(), gate, express_tokens=10) as scheduler:
+        futures = [scheduler.submit(bulk(1)), scheduler.submit(encodings_of([11]))]
+        assert gate.arrived.wait(PATIENCE_SECONDS)
+        futures.append(scheduler.submit(bulk(1)))
+        assert 1 == scheduler.state().running_batches
+        gate.open()
+        for future in futures:
+            result(future)
+
+
 # Load
+
+
+def test_a_request_that_would_miss_its_deadline_is_refused() -> None:
+    """By the measured throughput: at once, with a time after which it would be in time."""
+    gate = Gate()
+    with serving(Runs()) as scheduler:
+        result(scheduler.submit(bulk(5)))
+        rate = scheduler.state().tokens_per_second
+        assert rate is not None
+    with serving(Runs(), gate) as scheduler:
+        running = scheduler.submit(bulk(1))
+        assert gate.arrived.wait(PATIENCE_SECONDS)
+        waiting_too = scheduler.submit(bulk(1), deadline_seconds=1e-9)  # nothing measured yet
+        gate.open()
+        result(running)
+        result(waiting_too)
+        gate.close()
+        futures = [scheduler.submit(bulk(1))]
+        assert gate.arrived.wait(PATIENCE_SECONDS)
+        futures.append(scheduler.submit(bulk(1)))
+        with pytest.raises(OverloadedError) as caught:
+            scheduler.submit(bulk(1), deadline_seconds=1e-9)
+        assert caught.value.retry_after_seconds > 0
+        futures.append(scheduler.submit(bulk(1), deadline_seconds=1e9))
+        gate.open()
+        for future in futures:
+            result(future)
 
 
 def test_the_queue_counts_what_waits_and_what_runs() -> None:
@@ -299,9 +431,8 @@ def test_a_request_beyond_the_limit_is_refused() -> None:
         scheduler.submit(encodings_of([30]))
         with pytest.raises(OverloadedError) as caught:
             scheduler.submit(encodings_of([21]))
-        state = scheduler.state()
-        assert 30 / state.tokens_per_second == caught.value.retry_after_seconds
-        assert (1, 1, 30) == waiting(state)
+        assert caught.value.retry_after_seconds > 0
+        assert (1, 1, 30) == waiting(scheduler.state())
 
 
 def test_an_empty_queue_takes_a_request_of_any_size() -> None:
@@ -399,14 +530,15 @@ def test_a_cancelled_request_that_fails_stays_cancelled() -> None:
 
 
 def test_a_failed_batch_fails_its_request_with_the_cause() -> None:
-    """The caller gets the very error."""
+    """The caller learns which input failed, and why."""
     error = BackendError("broken")
     with (
         serving(Runs(), failing(error)) as scheduler,
-        pytest.raises(BackendError) as caught,
+        pytest.raises(FailedInputError) as caught,
     ):
         result(scheduler.submit(bulk(1)))
-    assert error is caught.value
+    assert error is caught.value.__cause__
+    assert 0 == caught.value.index
 
 
 def test_a_failed_batch_drops_the_rest_of_its_request() -> None:
@@ -608,10 +740,10 @@ def test_nothing_is_left_after_a_storm(seed: int) -> None:
     together = threading.Barrier(workers)
 
     def before_run(batch: Batch) -> None:
-        first = int(batch.encodings[0].input_ids[0])
-        if first == 13:
+        firsts = [int(encoding.input_ids[0]) for encoding in batch.encodings]
+        if 13 in firsts:
             raise BackendError("broken")
-        if first == 500:
+        if firsts == [500]:
             together.wait(PATIENCE_SECONDS)
 
     faults: list[str] = []
@@ -625,7 +757,7 @@ def test_nothing_is_left_after_a_storm(seed: int) -> None:
         for thread in threads:
             thread.join()
         # Each worker comes to the barrier only after it is done with all the rest.
-        last = [scheduler.submit(encodings_of([1], first_id=500)) for _ in range(workers)]
+        last = [scheduler.submit(encodings_of([100], first_id=500)) for _ in range(workers)]
         for future in last:
             result(future)
         state = scheduler.state()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import platform
+import threading
 
 from starlette.testclient import TestClient
 
-from engine.engine import Engine
-from engine.errors import CertificateError
+from engine import Engine, EngineConfig
+from engine.errors import BackendError, CertificateError
+from engine.testing import fake_engine
+from engine.types import Batch
 from functions.app import create_app
 from functions.models import ModelRegistry, ServedModel
 from functions.settings import Settings
@@ -60,3 +63,44 @@ def test_while_draining_it_is_not_ready(engine: Engine) -> None:
     assert client.get("/health/ready").json()["error"]["code"] == "shutting_down"
     assert client.get("/health/live").status_code == 200
     assert client.get("/health").json()["status"] == "draining"
+
+
+def test_a_backend_that_keeps_failing_is_not_ready_until_a_run_succeeds() -> None:
+    tried = threading.Event()
+    broken = True
+
+    def fail_while_broken(_: Batch) -> None:
+        tried.set()
+        if broken:
+            raise BackendError("broken")
+
+    config = EngineConfig(breaker_failures=1, breaker_pause_seconds=1e-6)
+    with fake_engine(before_run=fail_while_broken, config=config) as engine:
+        client = _client(ModelRegistry.of(engine))
+        body = {"model": "fake-model", "input": ["the cat", "a dog"]}
+        failed = client.post("/v1/embeddings", json=body)
+        assert failed.status_code == 500
+        assert failed.json()["error"]["param"] == "input[0]"
+        tried.clear()
+        broken = False
+        client.get("/health/ready")  # tries it
+        assert tried.wait(20)
+        assert client.post("/v1/embeddings", json=body).status_code == 200
+        assert client.get("/health/ready").status_code == 200
+
+
+def test_a_backend_in_its_pause_is_not_ready() -> None:
+    config = EngineConfig(breaker_failures=1, breaker_pause_seconds=3600)
+
+    def fail(_: Batch) -> None:
+        raise BackendError("broken")
+
+    with fake_engine(before_run=fail, config=config) as engine:
+        client = _client(ModelRegistry.of(engine))
+        body = {"model": "fake-model", "input": "the cat"}
+        assert client.post("/v1/embeddings", json=body).status_code == 500
+        for answer in (client.post("/v1/embeddings", json=body), client.get("/health/ready")):
+            assert answer.status_code == 503
+            assert answer.json()["error"]["code"] == "not_ready"
+            assert int(answer.headers["retry-after"]) > 3500
+        assert client.get("/health/live").status_code == 200

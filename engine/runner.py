@@ -1,0 +1,84 @@
+"""Runs batches on a backend: pools, checks, counts failures, and tells who watches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from engine.backends.base import Backend
+from engine.batching import BatchLimits
+from engine.breaker import BreakerState, CircuitBreaker
+from engine.config import EngineConfig
+from engine.inline import InlineScheduler
+from engine.model import Manifest
+from engine.pooling import pool
+from engine.postprocess import check_finite
+from engine.scheduler import Scheduler, ServerScheduler
+from engine.types import Batch, BatchReport, FloatArray
+
+
+class Runner:
+    """What a scheduler calls to compute a batch. Thread-safe as far as the backend is."""
+
+    def __init__(self, backend: Backend, manifest: Manifest, config: EngineConfig) -> None:
+        self._backend = backend
+        self._manifest = manifest
+        self._breaker = CircuitBreaker(
+            failures=config.breaker_failures, pause_seconds=config.breaker_pause_seconds
+        )
+        self.on_batch: Callable[[BatchReport], None] | None = None
+        """Called after every batch, on the thread that computed it. It must not raise."""
+
+    @property
+    def breaker_state(self) -> BreakerState:
+        """Whether the backend is used now."""
+        return self._breaker.state
+
+    def check_available(self) -> None:
+        """Return if the backend may be used.
+
+        Raises:
+            NotReadyError: it failed several times in a row.
+        """
+        self._breaker.check()
+
+    def compute(self, batch: Batch) -> FloatArray:
+        """Run one batch: pooled, finite vectors (B, D).
+
+        Raises:
+            BackendError: the runtime failed, or gave a vector without a direction.
+            NotReadyError: it failed so often that it is given a pause.
+        """
+        return self._breaker.call(lambda: self._run(batch))
+
+    def make_scheduler(self, config: EngineConfig, *, inline: bool) -> Scheduler:
+        """The scheduler that suits the backend."""
+        backend = self._backend
+        limits = BatchLimits(
+            max_batch_tokens=config.max_batch_tokens or backend.preferred_batch_tokens,
+            max_batch_sequences=backend.max_batch_sequences,
+            max_padding=backend.max_padding,
+            free_padding_tokens=backend.free_padding_tokens,
+        )
+        dimensions = self._manifest.dimensions
+        if inline:
+            return InlineScheduler(self.compute, dimensions=dimensions, limits=limits)
+        return ServerScheduler(
+            self.compute,
+            dimensions=dimensions,
+            limits=limits,
+            concurrency=backend.concurrency,
+            max_queue_tokens=config.max_queue_tokens,
+            express_tokens=backend.express_tokens,
+        )
+
+    def _run(self, batch: Batch) -> FloatArray:
+        started = time.perf_counter()
+        try:
+            vectors = pool(self._backend.run(batch), self._manifest.pooling)
+            check_finite(vectors)
+            return vectors
+        finally:
+            if self.on_batch is not None:
+                seconds = time.perf_counter() - started
+                self.on_batch(BatchReport(len(batch.encodings), batch.tokens, seconds))
