@@ -22,6 +22,7 @@ from functions.middleware.request_id import RequestIdMiddleware
 from functions.models import ModelRegistry
 from functions.observability import record_of
 from functions.rate_limits import open_rate_limiter
+from functions.routes.docs import docs_router
 from functions.routes.embeddings import embeddings_router
 from functions.routes.health import health_router
 from functions.routes.metrics import metrics_router
@@ -44,6 +45,7 @@ def create_app(settings: Settings, models: Engine | ModelRegistry) -> FastAPI:
         title="Embellama",
         version=version(),
         description=DESCRIPTION,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -54,6 +56,7 @@ def create_app(settings: Settings, models: Engine | ModelRegistry) -> FastAPI:
         app.include_router(router(registry))
     metrics = Metrics(registry)
     app.include_router(metrics_router(metrics))
+    app.include_router(docs_router(app))
     _add_middleware(app, settings, [metrics])
     return app
 

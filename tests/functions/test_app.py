@@ -39,17 +39,3 @@ def test_two_applications_share_nothing() -> None:
         second = TestClient(create_app(Settings(), two))
         assert first.get("/v1/models").json()["data"][0]["id"] == "one"
         assert second.get("/v1/models").json()["data"][0]["id"] == "two"
-
-
-def test_the_openapi_document_describes_the_request(client: TestClient) -> None:
-    document = client.get("/openapi.json").json()
-    body = document["paths"]["/v1/embeddings"]["post"]["requestBody"]["content"]
-    assert set(body["application/json"]["schema"]["properties"]) == {
-        "model",
-        "input",
-        "encoding_format",
-        "dimensions",
-        "user",
-        "truncate",
-        "prompt_name",
-    }
