@@ -14,6 +14,7 @@ from functions.errors import error_response
 from functions.metrics import Metrics
 from functions.middleware.api_key import OPEN_PATHS, ApiKeyMiddleware
 from functions.middleware.body_limit import BodyLimitMiddleware
+from functions.middleware.deadline import DeadlineMiddleware
 from functions.middleware.errors import ErrorMiddleware
 from functions.middleware.log import LogMiddleware
 from functions.middleware.observe import ObserveMiddleware, RequestObserver
@@ -63,6 +64,7 @@ def create_app(settings: Settings, models: Engine | ModelRegistry) -> FastAPI:
 
 def _add_middleware(app: FastAPI, settings: Settings, observers: Sequence[RequestObserver]) -> None:
     """Innermost first: each wraps what was added before it."""
+    app.add_middleware(DeadlineMiddleware, request_timeout_seconds=settings.request_timeout_seconds)
     app.add_middleware(BodyLimitMiddleware, max_body_bytes=settings.max_body_bytes)
     limiter = open_rate_limiter(settings)
     if limiter is not None:

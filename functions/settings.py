@@ -95,6 +95,13 @@ class Settings(EngineConfig, BaseSettings):
         default=True, description="Whether /metrics needs an API key where keys are on."
     )
 
+    request_timeout_seconds: float = Field(
+        600.0,
+        gt=0,
+        le=86400,
+        description="Seconds from a request's headers to its answer; a client may ask for less "
+        "in x-request-timeout-ms.",
+    )
     requests_per_minute: int | None = Field(
         None, ge=1, description="Requests a minute that a client (key or address) may send."
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Request, Response
 
 from engine.errors import InvalidInputError, SpaceMismatchError
+from functions.disconnect import while_connected
 from functions.encoding import encode_embeddings
 from functions.middleware.rate_limit import take_tokens_of
 from functions.models import ModelRegistry
@@ -53,12 +54,15 @@ async def _embed(registry: ModelRegistry, request: Request, wanted: EmbeddingsRe
     if required != engine.space:
         raise SpaceMismatchError(required=required, served=engine.space)
     started = time.perf_counter()
-    result = await engine.embed_async(
-        wanted.inputs,
-        dimensions=wanted.dimensions,
-        truncate=wanted.truncate,
-        prompt_name=wanted.prompt_name,
-        admit=take_tokens_of(request.scope),
+    result = await while_connected(
+        request.receive,
+        engine.embed_async(
+            wanted.inputs,
+            dimensions=wanted.dimensions,
+            truncate=wanted.truncate,
+            prompt_name=wanted.prompt_name,
+            admit=take_tokens_of(request.scope),
+        ),
     )
     name = model.name or wanted.model
     record.add_result(result, model=name, started=started)
