@@ -14,6 +14,7 @@ from functions.errors import error_response
 from functions.metrics import Metrics
 from functions.middleware.api_key import OPEN_PATHS, ApiKeyMiddleware
 from functions.middleware.body_limit import BodyLimitMiddleware
+from functions.middleware.cors import CorsMiddleware
 from functions.middleware.deadline import DeadlineMiddleware
 from functions.middleware.errors import ErrorMiddleware
 from functions.middleware.log import LogMiddleware
@@ -80,6 +81,8 @@ def _add_middleware(app: FastAPI, settings: Settings, observers: Sequence[Reques
         open_paths=OPEN_PATHS if settings.metrics_require_key else OPEN_PATHS | {"/metrics"},
     )
     app.add_middleware(ErrorMiddleware)
+    if settings.cors_origin:
+        app.add_middleware(CorsMiddleware, origins=settings.cors_origin)
     app.add_middleware(LogMiddleware)
     app.add_middleware(ObserveMiddleware, observers=observers)
     app.add_middleware(RequestIdMiddleware)

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from engine.config import EngineConfig
 from engine.errors import ConfigurationError
-from functions.option_types import Secrets
+from functions.option_types import Secrets, Strings
 
 ENV_PREFIX = "EMBELLAMA_"
 
@@ -101,6 +101,11 @@ class Settings(EngineConfig, BaseSettings):
         le=86400,
         description="Seconds from a request's headers to its answer; a client may ask for less "
         "in x-request-timeout-ms.",
+    )
+    cors_origin: Strings = Field(
+        (),
+        description="Origin whose pages may ask from a browser, such as https://example.org, "
+        "or *. Repeatable (in the environment: commas). None means that CORS is off.",
     )
     requests_per_minute: int | None = Field(
         None, ge=1, description="Requests a minute that a client (key or address) may send."
