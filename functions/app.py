@@ -14,6 +14,7 @@ from functions.errors import error_response
 from functions.metrics import Metrics
 from functions.middleware.api_key import OPEN_PATHS, ApiKeyMiddleware
 from functions.middleware.body_limit import BodyLimitMiddleware
+from functions.middleware.compression import CompressionMiddleware
 from functions.middleware.cors import CorsMiddleware
 from functions.middleware.deadline import DeadlineMiddleware
 from functions.middleware.errors import ErrorMiddleware
@@ -65,6 +66,8 @@ def create_app(settings: Settings, models: Engine | ModelRegistry) -> FastAPI:
 
 def _add_middleware(app: FastAPI, settings: Settings, observers: Sequence[RequestObserver]) -> None:
     """Innermost first: each wraps what was added before it."""
+    if settings.compression:
+        app.add_middleware(CompressionMiddleware)
     app.add_middleware(DeadlineMiddleware, request_timeout_seconds=settings.request_timeout_seconds)
     app.add_middleware(BodyLimitMiddleware, max_body_bytes=settings.max_body_bytes)
     limiter = open_rate_limiter(settings)

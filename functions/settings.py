@@ -107,6 +107,11 @@ class Settings(EngineConfig, BaseSettings):
         description="Origin whose pages may ask from a browser, such as https://example.org, "
         "or *. Repeatable (in the environment: commas). None means that CORS is off.",
     )
+    compression: bool = Field(
+        default=True,
+        description="Compress answers as the client accepts (gzip, and br and zstd where "
+        "installed), but not base64 vectors.",
+    )
     requests_per_minute: int | None = Field(
         None, ge=1, description="Requests a minute that a client (key or address) may send."
     )

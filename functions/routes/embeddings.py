@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from engine.errors import InvalidInputError, SpaceMismatchError
 from functions.disconnect import while_connected
 from functions.encoding import encode_embeddings
+from functions.middleware.compression import leave_uncompressed
 from functions.middleware.rate_limit import take_tokens_of
 from functions.models import ModelRegistry
 from functions.observability import record_of
@@ -66,6 +67,8 @@ async def _embed(registry: ModelRegistry, request: Request, wanted: EmbeddingsRe
     )
     name = model.name or wanted.model
     record.add_result(result, model=name, started=started)
+    if wanted.encoding_format == "base64":
+        leave_uncompressed(request.scope)
     with record.encoding():
         body = encode_embeddings(result, model=name, encoding_format=wanted.encoding_format)
     headers = {"x-embellama-space": engine.space} | truncation_headers(result.truncated)
