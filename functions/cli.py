@@ -40,6 +40,10 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "serve": Command("functions.commands.serve", "Serve a model over HTTP."),
     "info": Command("functions.commands.info", "Show what a model bundle is."),
+    "export": Command("functions.commands.export", "Make a model bundle."),
+    "verify": Command(
+        "functions.commands.verify", "Measure whether a bundle computes its certified vectors."
+    ),
 }
 
 

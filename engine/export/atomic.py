@@ -31,11 +31,44 @@ def build_once(
     Raises:
         ExportError: the disk is full, or the place can't be written.
     """
-    try:
+    with _one_error(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with _lock(target, progress):
             if not is_complete(target):
                 _build(target, build)
+
+
+def build_beside(target: Path, build: Callable[[Path], None]) -> None:
+    """Make `target`, replacing what is there, without leaving as much as a lock file.
+
+    Several processes may do so at once: each renames its own result. What a killed one left
+    (`.NAME.building-...`) stays, as it might be another's that is at work.
+
+    Raises:
+        ExportError: the disk is full, or the place can't be written.
+    """
+    prefix = f".{target.name}.building-{secrets.token_hex(4)}"
+    with _one_error(target):
+        made = _make_parents(target)
+        try:
+            _build_and_rename(target, build, prefix)
+        except BaseException:
+            for parent in made:
+                parent.rmdir()
+            raise
+
+
+def _make_parents(target: Path) -> list[Path]:
+    """Make the directories above, and list those that were not there, the lowest first."""
+    missing = [parent for parent in target.absolute().parents if not parent.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+@contextmanager
+def _one_error(target: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as exc:
         reason = exc.strerror or f"a write failed ({exc}); the disk may be full"
         raise ExportError(
@@ -62,6 +95,11 @@ def _build(target: Path, build: Callable[[Path], None]) -> None:
     """Build beside the target, then rename. The lock is held, so other leftovers are dead."""
     prefix = f".{target.name}.building-"
     _remove(target.parent, prefix)
+    _build_and_rename(target, build, prefix)
+
+
+def _build_and_rename(target: Path, build: Callable[[Path], None], prefix: str) -> None:
+    """All that is made meanwhile has names that start with `prefix`."""
     temporary = target.with_name(prefix + secrets.token_hex(4))
     temporary.mkdir()
     try:

@@ -1,141 +1,139 @@
-"""Checkpoint -> the files of a bundle, its certificate and its manifest."""
+"""A source -> the files of a bundle, its certificate and its manifest."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
-from engine.backends.onnx import OnnxBackend
-from engine.errors import ExportError
-from engine.export.certificate import certify, measure
-from engine.export.checkpoint import Checkpoint
+from engine.errors import IntegrityError
+from engine.export.certificate import certify, measure_file
+from engine.export.from_onnx import OnnxReference
 from engine.export.gguf_file import GgufFile
-from engine.export.gguf_writer import write_gguf
 from engine.export.golden_maker import make_golden_set, write_golden_set
-from engine.export.onnx_writer import write_onnx
+from engine.export.model_source import ModelSource, Opening
+from engine.export.options import ExportOptions
+from engine.export.plan import Plan, WeightsWriter, entry_of
 from engine.export.progress import Progress
 from engine.export.reference import Reference
-from engine.export.weights import weights_sha256
+from engine.export.source_kinds import open_source
 from engine.golden import GoldenSet
 from engine.model import (
     MANIFEST_NAME,
     BundleFile,
-    Certificate,
     FileRole,
     Manifest,
+    ModelBundle,
     fingerprint,
-    sha256_of,
 )
-from engine.types import Pooling
+from engine.verify import weights_files
 
-_TOKENIZER, _GGUF, _ONNX, _GOLDEN = "tokenizer.json", "model.gguf", "model.onnx", "golden.json"
+_TOKENIZER, _GOLDEN = "tokenizer.json", "golden.json"
 
 
 def write_bundle(
-    checkpoint: Checkpoint, directory: Path, *, name: str, progress: Progress
+    source_path: Path, directory: Path, options: ExportOptions, progress: Progress
 ) -> Manifest:
     """Write all files of a bundle into an empty directory.
 
+    Large files that are needed only meanwhile go to a directory beside it.
+
     Raises:
-        ExportError: the checkpoint can't be exported.
+        ExportError: the source can't be exported as asked for.
         CertificateError: a written file computes other vectors than the source.
+        BundleError: the source is damaged.
     """
-    pooling = _required_pooling(checkpoint)
-    (directory / _TOKENIZER).write_text(checkpoint.tokenizer_json, "utf-8")
-    progress(f"[1/4] writing {_GGUF} (f32) ...")
-    write_gguf(checkpoint, directory / _GGUF, name=name, pooling=pooling)
-    source = GgufFile(directory / _GGUF)
-    progress(f"[2/4] writing {_ONNX} (fp32) ...")
-    data = write_onnx(source, directory / _ONNX)
-    progress(f"[3/4] computing reference vectors for {_GOLDEN} ...")
-    golden = _write_golden(checkpoint, source, directory, pooling)
-    progress(f"[4/4] comparing {_ONNX} with the reference ...")
-    certificate = _certify_onnx(directory / _ONNX, golden, pooling, normalize=checkpoint.normalize)
-    files = (
-        _entry(directory / _TOKENIZER, FileRole.TOKENIZER),
-        _entry(directory / _GGUF, FileRole.GGUF, "f32"),
-        _entry(directory / _ONNX, FileRole.ONNX, "fp32"),
-        _entry(data, FileRole.ONNX_DATA, "fp32"),
-        _entry(directory / _GOLDEN, FileRole.GOLDEN),
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f"{directory.name}-") as work:
+        source = open_source(Opening(source_path, Path(work), options, progress))
+        plan = Plan.of(source, options)
+        return _write(source, plan, directory, Path(work), progress)
+
+
+def _write(
+    source: ModelSource, plan: Plan, directory: Path, work: Path, progress: Progress
+) -> Manifest:
+    files = len(plan.gguf) + len(plan.onnx)
+    step = _Steps(progress, 2 * files + 1)
+    (directory / _TOKENIZER).write_text(source.tokenizer_json, "utf-8")
+    writer = WeightsWriter(source, directory, work, step)
+    writer.write(plan)
+    step(f"computing reference vectors for {_GOLDEN} ...")
+    golden = source.golden or _make_golden(source, directory)
+    write_golden_set(golden, directory / _GOLDEN)
+    entries = (
+        entry_of(directory / _TOKENIZER, FileRole.TOKENIZER),
+        *writer.entries,
+        entry_of(directory / _GOLDEN, FileRole.GOLDEN),
     )
-    manifest = _manifest(checkpoint, source, name, pooling, files, certificate)
+    draft = ModelBundle(directory, _manifest(source, entries))
+    _check_sizes(draft.manifest, golden)
+    agreements = []
+    for entry in weights_files(draft):
+        step(f"comparing {entry.path} with the reference ...")
+        agreements.append(measure_file(draft, entry, golden, progress))
+    measured = [row for row in agreements if row is not None]
+    certificate = certify(golden, measured, source.notes)
+    manifest = draft.manifest.model_copy(update={"certificate": certificate})
     (directory / MANIFEST_NAME).write_text(manifest.to_json(), "utf-8")
     return manifest
 
 
-def _required_pooling(checkpoint: Checkpoint) -> Pooling:
-    if checkpoint.pooling is None:
-        raise ExportError(f"{checkpoint.directory} states no pooling; give one.")
-    if checkpoint.default_prompt_name is not None:
-        raise ExportError(
-            f"{checkpoint.directory} puts the prompt {checkpoint.default_prompt_name!r} before "
-            "every text by default, which a bundle can't say."
+class _Steps:
+    """Numbers the lines of a progress."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def __call__(self, line: str) -> None:
+        self._done += 1
+        self._progress(f"[{self._done}/{self._total}] {line}")
+
+
+def _make_golden(source: ModelSource, directory: Path) -> GoldenSet:
+    path = directory / _TOKENIZER
+    if not source.gguf:
+        reference = OnnxReference(source.onnx[0])
+        return make_golden_set(path, source, reference, name=reference.name)
+    file = GgufFile(source.most_exact)
+    name = f"numpy, float32, from the source's {file.precision} weights"
+    return make_golden_set(path, source, Reference(file), name=name)
+
+
+def _check_sizes(manifest: Manifest, golden: GoldenSet) -> None:
+    """Refuse a source that contradicts itself."""
+    found = golden.vectors.shape[1]
+    highest = max(int(text.input_ids.max()) for text in golden.texts)
+    if found != manifest.dimensions or highest >= manifest.vocabulary_size:
+        raise IntegrityError(
+            f"The source states {manifest.dimensions} dimensions and {manifest.vocabulary_size} "
+            f"token ids, but its vectors have {found} and its tokenizer gives the id {highest}."
         )
-    return checkpoint.pooling
 
 
-def _write_golden(
-    checkpoint: Checkpoint, source: GgufFile, directory: Path, pooling: Pooling
-) -> GoldenSet:
-    golden = make_golden_set(
-        directory / _TOKENIZER,
-        Reference(source),
-        vocabulary_size=int(source.hyperparameter("vocab_size")),
-        max_input_tokens=checkpoint.max_input_tokens,
-        pooling=pooling,
-        normalize=checkpoint.normalize,
-    )
-    write_golden_set(golden, directory / _GOLDEN)
-    return golden
-
-
-def _certify_onnx(
-    path: Path, golden: GoldenSet, pooling: Pooling, *, normalize: bool
-) -> Certificate:
-    backend = OnnxBackend(path, precision="fp32")
-    try:
-        row = measure(backend, golden, path=path.name, pooling=pooling, normalize=normalize)
-    finally:
-        backend.close()
-    return certify(golden, [row])
-
-
-def _manifest(
-    checkpoint: Checkpoint,
-    source: GgufFile,
-    name: str,
-    pooling: Pooling,
-    files: tuple[BundleFile, ...],
-    certificate: Certificate,
-) -> Manifest:
+def _manifest(source: ModelSource, files: tuple[BundleFile, ...]) -> Manifest:
+    facts = source.facts
     return Manifest(
         schema=1,
-        name=name,
+        name=facts.name,
         architecture=source.architecture,
-        pooling=pooling,
-        normalize=checkpoint.normalize,
-        max_input_tokens=checkpoint.max_input_tokens,
-        vocabulary_size=int(source.hyperparameter("vocab_size")),
-        dimensions=int(source.hyperparameter("embedding_length")),
-        matryoshka_dimensions=checkpoint.matryoshka_dimensions,
-        prompts=checkpoint.prompts,
+        pooling=facts.required_pooling,
+        normalize=facts.normalize,
+        max_input_tokens=facts.max_input_tokens,
+        vocabulary_size=source.vocabulary_size,
+        dimensions=source.dimensions,
+        matryoshka_dimensions=facts.matryoshka_dimensions,
+        prompts=dict(facts.prompts),
+        default_prompt_name=facts.default_prompt_name,
         files=files,
-        fingerprint=fingerprint(
-            weights_sha256=weights_sha256(checkpoint.weights),
+        fingerprint=source.fingerprint
+        or fingerprint(
+            weights_sha256=source.weights_sha256,
             tokenizer_sha256=files[0].sha256,
-            pooling=pooling,
-            normalize=checkpoint.normalize,
-            max_input_tokens=checkpoint.max_input_tokens,
-            prompts=checkpoint.prompts,
+            pooling=facts.required_pooling,
+            normalize=facts.normalize,
+            max_input_tokens=facts.max_input_tokens,
+            prompts=dict(facts.prompts),
+            default_prompt_name=facts.default_prompt_name,
         ),
-        certificate=certificate,
-    )
-
-
-def _entry(path: Path, role: FileRole, precision: str | None = None) -> BundleFile:
-    return BundleFile(
-        role=role,
-        path=path.name,
-        sha256=sha256_of(path),
-        bytes=path.stat().st_size,
-        precision=precision,
     )

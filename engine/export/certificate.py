@@ -1,53 +1,54 @@
-"""Measures a file of a bundle, through the backend that serves it, against the golden vectors."""
+"""Certifies the files of a bundle that is being made, by measuring them on what serves them."""
 
 from __future__ import annotations
 
 import datetime as dt
 import importlib.metadata
 from collections.abc import Sequence
-from dataclasses import asdict
 
-import numpy as np
+from engine.errors import CertificateError, ConfigurationError
+from engine.export.progress import Progress
+from engine.golden import GoldenSet
+from engine.model import Agreement, BundleFile, Certificate, ModelBundle
+from engine.verify import measure, missing_runtime, open_file
 
-from engine.backends.base import Backend
-from engine.errors import CertificateError
-from engine.golden import GoldenSet, closeness, minimum_cosine
-from engine.model import Agreement, Certificate
-from engine.pooling import pool
-from engine.postprocess import check_finite, finish
-from engine.types import Batch, Encoding, Pooling
-
-_BATCH = 8
-"""Neighbours in the file differ in length, so padding is part of what is measured."""
 _TOOLS = ("embellama", "gguf", "numpy", "onnx", "tokenizers")
 _RUNTIME = {"onnx": "onnxruntime", "gguf": "llama-cpp-python"}
 
 
-def measure(
-    backend: Backend, golden: GoldenSet, *, path: str, pooling: Pooling, normalize: bool
-) -> Agreement:
-    """Run all golden texts in batches and compare their vectors with the reference's."""
-    encodings = [Encoding(text.input_ids, truncated=False) for text in golden.texts]
-    size = min(_BATCH, backend.max_batch_sequences)
-    outputs = [
-        pool(backend.run(Batch(tuple(encodings[start : start + size]))), pooling)
-        for start in range(0, len(encodings), size)
-    ]
-    pooled = np.concatenate(outputs)
-    check_finite(pooled)
-    vectors = finish(pooled, dimensions=pooled.shape[1], normalize=normalize)
-    found = closeness(golden.vectors, vectors)
-    tolerance = minimum_cosine(backend.precision)
-    return Agreement(
-        path=path,
-        backend=backend.name,
-        tolerance=tolerance,
-        passed=found.min_cosine >= tolerance,
-        **asdict(found),
-    )
+def measure_file(
+    bundle: ModelBundle, entry: BundleFile, golden: GoldenSet, progress: Progress
+) -> Agreement | None:
+    """Measure a weights file; None, and a line that says why, where it can't be run here.
+
+    Raises:
+        BundleError: it can't be loaded.
+    """
+    reason = missing_runtime(entry.role)
+    if reason is None:
+        try:
+            backend = open_file(bundle, entry)
+        except ConfigurationError as exc:
+            reason = exc.message
+    if reason is not None:
+        progress(f"{entry.path} was not checked: {reason}")
+        return None
+    manifest = bundle.manifest
+    try:
+        return measure(
+            backend,
+            golden,
+            path=entry.path,
+            pooling=manifest.pooling,
+            normalize=manifest.normalize,
+        )
+    finally:
+        backend.close()
 
 
-def certify(golden: GoldenSet, agreements: Sequence[Agreement]) -> Certificate:
+def certify(
+    golden: GoldenSet, agreements: Sequence[Agreement], notes: Sequence[str] = ()
+) -> Certificate:
     """Put measurements and the versions of what made them together.
 
     Raises:
@@ -65,6 +66,7 @@ def certify(golden: GoldenSet, agreements: Sequence[Agreement]) -> Certificate:
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         tools=_tool_versions({row.backend for row in agreements}),
         files=tuple(agreements),
+        notes=tuple(notes),
     )
 
 

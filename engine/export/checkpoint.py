@@ -59,8 +59,8 @@ class Checkpoint:
         return "jina_bert_v2" if kind == "bert" and alibi else kind
 
     @classmethod
-    def open(cls, directory: Path) -> Checkpoint:
-        """Read all but the weights.
+    def open(cls, directory: Path, *, needs_weights: bool = True) -> Checkpoint:
+        """Read all but the weights, whose files must be there if `needs_weights`.
 
         Raises:
             ExportError: a file is missing or says what this exporter can't honour.
@@ -73,7 +73,7 @@ class Checkpoint:
         return cls(
             directory=directory,
             config=config,
-            weights=_weight_files(directory),
+            weights=_weight_files(directory) if needs_weights else (),
             tokenizer_json=_tokenizer_json(directory / "tokenizer.json"),
             pooling=_pooling(directory, modules),
             normalize="Normalize" in modules,

@@ -67,14 +67,13 @@ def _build(checkpoint_directory: Path, directory: Path, progress: Progress) -> N
     _check_weights(checkpoint_directory / "model.safetensors")
     try:
         from engine.export.bundle import write_bundle
-        from engine.export.checkpoint import Checkpoint
+        from engine.export.options import ExportOptions
     except ImportError as exc:
         raise ExportError(
             f"Making a bundle needs the package {exc.name} (extra: export). "
             "Install it, or give the path of a bundle."
         ) from exc
-    checkpoint = Checkpoint.open(checkpoint_directory)
-    write_bundle(checkpoint, directory, name=DEFAULT_MODEL_NAME, progress=progress)
+    write_bundle(checkpoint_directory, directory, ExportOptions(DEFAULT_MODEL_NAME), progress)
 
 
 def _check_weights(path: Path) -> None:

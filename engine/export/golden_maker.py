@@ -4,44 +4,63 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Protocol
 
-from engine.export.reference import Reference
+from engine.export.model_source import ModelSource
 from engine.golden import GoldenSet, GoldenText, encode_vector
 from engine.tokenizer import Tokenizer
-from engine.types import Pooling, Truncate
+from engine.types import FloatArray, IntArray, Pooling, Truncate
 
 _TEXTS = Path(__file__).with_name("golden_texts.json")
 _NO_LIMIT = 1 << 31
 
 
+class EmbedsIds(Protocol):
+    """Whatever computes reference vectors."""
+
+    def embed(self, sequences: list[IntArray], *, pooling: Pooling, normalize: bool) -> FloatArray:
+        """Vectors (N, D) of sequences of ids (T,)."""
+        ...
+
+
+def golden_texts() -> list[tuple[str, str]]:
+    """Name and text of each, the same for all models."""
+    return [(row["name"], row["text"]) for row in json.loads(_TEXTS.read_bytes())["texts"]]
+
+
 def make_golden_set(
-    tokenizer_path: Path,
-    reference: Reference,
-    *,
-    vocabulary_size: int,
-    max_input_tokens: int,
-    pooling: Pooling,
-    normalize: bool,
+    tokenizer_path: Path, source: ModelSource, reference: EmbedsIds, *, name: str
 ) -> GoldenSet:
-    """Encode all golden texts, cut at the end to fit the model, and compute their vectors."""
-    rows = json.loads(_TEXTS.read_bytes())["texts"]
+    """Encode all golden texts as a request without options would, cut at the end to fit.
+
+    Args:
+        tokenizer_path: the bundle's `tokenizer.json`.
+        source: the model.
+        reference: computes the vectors.
+        name: of the reference, for the reader of `golden.json`.
+    """
+    facts = source.facts
+    rows = golden_texts()
     tokenizer = Tokenizer.from_file(
         tokenizer_path,
-        vocabulary_size=vocabulary_size,
-        max_input_tokens=max_input_tokens,
+        vocabulary_size=source.vocabulary_size,
+        max_input_tokens=facts.max_input_tokens,
         max_client_batch_size=len(rows),
         max_request_tokens=_NO_LIMIT,
-        prompts={},
+        prompts=dict(facts.prompts),
+        default_prompt_name=facts.default_prompt_name,
     )
-    encodings = tokenizer.encode([row["text"] for row in rows], truncate=Truncate.END)
+    encodings = tokenizer.encode([text for _, text in rows], truncate=Truncate.END)
     vectors = reference.embed(
-        [encoding.input_ids for encoding in encodings], pooling=pooling, normalize=normalize
+        [encoding.input_ids for encoding in encodings],
+        pooling=facts.required_pooling,
+        normalize=facts.normalize,
     )
     texts = tuple(
-        GoldenText(row["name"], row["text"], encoding.input_ids, vector)
-        for row, encoding, vector in zip(rows, encodings, vectors, strict=True)
+        GoldenText(text_name, text, encoding.input_ids, vector)
+        for (text_name, text), encoding, vector in zip(rows, encodings, vectors, strict=True)
     )
-    return GoldenSet(reference="numpy, float32, from model.gguf", texts=texts)
+    return GoldenSet(reference=name, texts=texts)
 
 
 def write_golden_set(golden: GoldenSet, path: Path) -> None:

@@ -55,7 +55,11 @@ def _names(file: safe_open) -> list[str]:
 
 def weights_sha256(paths: Sequence[Path]) -> str:
     """Hash of the weights: the file's own, or of the parts' hashes in order of their names."""
-    hashes = [sha256_of(path) for path in paths]
+    return combined_sha256([sha256_of(path) for path in paths])
+
+
+def combined_sha256(hashes: Sequence[str]) -> str:
+    """The only hash, or the hash of all."""
     if len(hashes) == 1:
         return hashes[0]
     return hashlib.sha256("".join(hashes).encode("ascii")).hexdigest()

@@ -14,8 +14,8 @@ import pytest
 from engine.backends.base import Backend
 from engine.backends.onnx import OnnxBackend
 from engine.export.bundle import write_bundle
-from engine.export.checkpoint import Checkpoint
 from engine.export.gguf_file import GgufFile
+from engine.export.options import ExportOptions
 from engine.export.reference import Reference
 from engine.golden import closeness, decode_vector
 from engine.model import FileRole, ModelBundle
@@ -73,7 +73,7 @@ class Model:
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
     name = str(request.param)
     directory = tmp_path_factory.mktemp(name)
-    write_bundle(Checkpoint.open(CHECKPOINTS / name), directory, name=name, progress=print)
+    write_bundle(CHECKPOINTS / name, directory, ExportOptions(name), print)
     golden = json.loads((CHECKPOINTS / name / "golden.json").read_bytes())
     return Model(ModelBundle.open(directory), golden["max_input_tokens"], golden["texts"])
 

@@ -5,12 +5,13 @@ import pytest
 
 from engine.backends.fake import FakeBackend
 from engine.errors import CertificateError
-from engine.export.certificate import certify, measure
+from engine.export.certificate import certify
 from engine.golden import GoldenSet, GoldenText
 from engine.model import Agreement
 from engine.pooling import pool
 from engine.postprocess import finish
 from engine.types import Batch, Encoding, Pooling
+from engine.verify import measure
 
 
 def _golden(noise: float) -> GoldenSet:

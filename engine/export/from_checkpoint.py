@@ -1,0 +1,62 @@
+"""A Hugging Face checkpoint as a source: a float32 GGUF file is written first."""
+
+from __future__ import annotations
+
+from engine.errors import UnsupportedArchitectureError
+from engine.export.architectures import architecture_of_checkpoint
+from engine.export.checkpoint import Checkpoint
+from engine.export.gguf_file import GgufFile
+from engine.export.gguf_tokenizer import tokenizer_of_gguf
+from engine.export.gguf_writer import write_gguf
+from engine.export.model_source import ModelSource, Opening, check_length, sizes
+from engine.export.options import Facts
+from engine.export.tokenizer_check import difference_to_own
+from engine.export.weights import weights_sha256
+
+
+def facts_of(checkpoint: Checkpoint, opening: Opening) -> Facts:
+    """What a directory says of its model, with the given options in its place."""
+    return Facts(
+        name=opening.path.resolve().name,
+        pooling=checkpoint.pooling,
+        normalize=checkpoint.normalize,
+        max_input_tokens=checkpoint.max_input_tokens,
+        prompts=checkpoint.prompts,
+        default_prompt_name=checkpoint.default_prompt_name,
+        matryoshka_dimensions=checkpoint.matryoshka_dimensions,
+    ).changed_by(opening.options)
+
+
+def open_checkpoint(opening: Opening) -> ModelSource:
+    """Read a checkpoint; architectures without an exporter here go through optimum.
+
+    Raises:
+        UnsupportedArchitectureError: no exporter knows it, and optimum is not installed.
+        ExportError: the checkpoint can't be honoured.
+    """
+    checkpoint = Checkpoint.open(opening.path)
+    facts = facts_of(checkpoint, opening)
+    try:
+        architecture_of_checkpoint(checkpoint.model_type)
+    except UnsupportedArchitectureError as exc:
+        from engine.export.optimum_export import open_with_optimum
+
+        return open_with_optimum(checkpoint, facts, opening, exc)
+    opening.progress("reading the checkpoint's weights ...")
+    master = opening.work / "checkpoint.gguf"
+    write_gguf(checkpoint, master, name=facts.name, pooling=facts.required_pooling)
+    file = GgufFile(master)
+    check_length(file, facts)
+    dimensions, vocabulary_size = sizes(file)
+    return ModelSource(
+        facts=facts,
+        architecture=file.architecture,
+        dimensions=dimensions,
+        vocabulary_size=vocabulary_size,
+        tokenizer_json=checkpoint.tokenizer_json,
+        weights_sha256=weights_sha256(checkpoint.weights),
+        default_gguf=("f32",),
+        default_onnx=("fp32",),
+        gguf={"f32": master},
+        notes=difference_to_own(tokenizer_of_gguf(file), checkpoint.tokenizer_json),
+    )

@@ -1,0 +1,76 @@
+"""A GGUF file as a source: its weights stay what they are, its tokenizer is made anew."""
+
+from __future__ import annotations
+
+import gguf
+
+from engine.errors import ExportError, UnsupportedArchitectureError
+from engine.export.architectures import architecture_of_gguf
+from engine.export.gguf_file import GgufFile
+from engine.export.gguf_tokenizer import tokenizer_of_gguf
+from engine.export.model_source import ModelSource, Opening, check_length, sizes
+from engine.export.options import Facts
+from engine.export.tokenizer_check import compare_with_llama_cpp
+from engine.model import sha256_of
+from engine.types import Pooling
+
+_POOLING = {
+    gguf.PoolingType.CLS: Pooling.CLS,
+    gguf.PoolingType.MEAN: Pooling.MEAN,
+    gguf.PoolingType.LAST: Pooling.LAST_TOKEN,
+}
+
+
+def open_gguf(opening: Opening) -> ModelSource:
+    """Read a GGUF file of any quantisation.
+
+    GGUF says nothing of normalisation; vectors are normalised unless an option says otherwise.
+
+    Raises:
+        ExportError: the file is damaged, is no embedding model, or lacks something.
+    """
+    path = opening.path
+    file = GgufFile(path)
+    _check_purpose(file)
+    stated = file.optional("general.name")
+    facts = Facts(
+        name=str(stated or path.stem),
+        pooling=_POOLING.get(file.optional(f"{file.architecture}.pooling_type")),
+        normalize=True,
+        max_input_tokens=int(file.hyperparameter("context_length")),
+    ).changed_by(opening.options)
+    check_length(file, facts)
+    dimensions, vocabulary_size = sizes(file)
+    tokenizer = tokenizer_of_gguf(file)
+    notes = compare_with_llama_cpp(tokenizer, path, opening.progress)
+    precision = file.precision
+    return ModelSource(
+        facts=facts,
+        architecture=file.architecture,
+        dimensions=dimensions,
+        vocabulary_size=vocabulary_size,
+        tokenizer_json=tokenizer.to_str(),
+        weights_sha256=sha256_of(path),
+        default_gguf=(precision,),
+        default_onnx=("q8_0",) if precision == "q8_0" else ("fp32",),
+        gguf={precision: path},
+        notes=notes,
+    )
+
+
+def _check_purpose(file: GgufFile) -> None:
+    try:
+        architecture_of_gguf(file.architecture)
+    except UnsupportedArchitectureError as exc:
+        pooling = file.optional(f"{file.architecture}.pooling_type")
+        advice = "Take a checkpoint of the model as the source: those may go through optimum."
+        if pooling is None:
+            advice = (
+                "The file states no pooling, so it is a model that generates text; "
+                "take an embedding model."
+            )
+        raise UnsupportedArchitectureError(
+            architecture=exc.architecture, supported=exc.supported, advice=advice
+        ) from exc
+    if file.optional(f"{file.architecture}.pooling_type") == gguf.PoolingType.RANK:
+        raise ExportError(f"{file.path} ranks pairs of texts: it is not an embedding model.")

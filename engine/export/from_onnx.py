@@ -1,0 +1,112 @@
+"""An ONNX directory as a source, as optimum writes it: the file is copied, and is the reference."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from engine.backends.onnx import OnnxBackend
+from engine.errors import ExportError
+from engine.export.checkpoint import Checkpoint
+from engine.export.from_checkpoint import facts_of
+from engine.export.model_source import ModelSource, OnnxFile, Opening
+from engine.export.options import Facts
+from engine.export.weights import combined_sha256
+from engine.model import sha256_of
+from engine.pooling import pool
+from engine.postprocess import check_finite, finish
+from engine.types import Batch, Encoding, FloatArray, IntArray, Pooling
+
+ONNX_PATHS = ("model.onnx", "onnx/model.onnx")
+"""Where a directory may have its graph."""
+_PRECISION = {
+    TensorProto.FLOAT: "fp32",
+    TensorProto.FLOAT16: "fp16",
+    TensorProto.BFLOAT16: "bf16",
+    TensorProto.INT8: "int8",
+    TensorProto.UINT8: "int8",
+}
+
+
+def open_onnx(opening: Opening) -> ModelSource:
+    """Read `model.onnx`, `tokenizer.json`, `config.json`, and sentence-transformers' files.
+
+    Raises:
+        ExportError: a file is missing or damaged.
+        IntegrityError: the graph is not one that the backend can run.
+    """
+    checkpoint = Checkpoint.open(opening.path, needs_weights=False)
+    return source_of_onnx(opening.path, checkpoint, facts_of(checkpoint, opening))
+
+
+def source_of_onnx(directory: Path, checkpoint: Checkpoint, facts: Facts) -> ModelSource:
+    """A directory's ONNX file as a source.
+
+    Raises:
+        ExportError: the file is damaged, or has its weights in several files.
+        IntegrityError: the graph is not one that the backend can run.
+    """
+    pooling = facts.required_pooling
+    file = _read(next(directory / name for name in ONNX_PATHS if (directory / name).is_file()))
+    reference = OnnxReference(file)
+    probe = reference.embed([np.array([0], dtype=np.int32)], pooling=pooling, normalize=False)
+    hashes = [sha256_of(path) for path in (file.path, file.data) if path is not None]
+    return ModelSource(
+        facts=facts,
+        architecture=checkpoint.model_type or "unknown",
+        dimensions=probe.shape[1],
+        vocabulary_size=int(checkpoint.config["vocab_size"]),
+        tokenizer_json=checkpoint.tokenizer_json,
+        weights_sha256=combined_sha256(hashes),
+        default_gguf=(),
+        default_onnx=(file.precision,),
+        onnx=(file,),
+    )
+
+
+class OnnxReference:
+    """Vectors of an ONNX file, one sequence a run, so that no padding takes part."""
+
+    def __init__(self, file: OnnxFile) -> None:
+        self._file = file
+        self.name = f"onnxruntime {importlib.metadata.version('onnxruntime')}, {file.path.name}"
+
+    def embed(self, sequences: list[IntArray], *, pooling: Pooling, normalize: bool) -> FloatArray:
+        """Pooled vectors (N, D) float32, of length 1 where `normalize`."""
+        backend = OnnxBackend(self._file.path, precision=self._file.precision)
+        try:
+            rows = [
+                pool(backend.run(Batch((Encoding(ids, truncated=False),))), pooling)
+                for ids in sequences
+            ]
+        finally:
+            backend.close()
+        pooled = np.concatenate(rows)
+        check_finite(pooled)
+        return finish(pooled, dimensions=pooled.shape[1], normalize=normalize)
+
+
+def _read(path: Path) -> OnnxFile:
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as exc:  # protobuf's DecodeError, and it has no types
+        raise ExportError(f"{path} is not an ONNX file: {' '.join(str(exc).split())}.") from exc
+    kinds: Counter[str] = Counter()
+    places: set[str] = set()
+    for weight in model.graph.initializer:
+        kinds[_PRECISION.get(weight.data_type, "")] += int(np.prod(weight.dims))
+        places.update(row.value for row in weight.external_data if row.key == "location")
+    kinds.pop("", None)
+    if not kinds:
+        raise ExportError(f"{path} has no weights, so it is no model.")
+    if len(places) > 1 or any("/" in place for place in places):
+        raise ExportError(f"{path} has its weights in the files {sorted(places)}; one can be used.")
+    data = path.with_name(places.pop()) if places else None
+    if data is not None and not data.is_file():
+        raise ExportError(f"{path} refers to {data.name}, which is not there.")
+    return OnnxFile(path, data, kinds.most_common(1)[0][0])

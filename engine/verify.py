@@ -1,0 +1,199 @@
+"""Does this machine compute a bundle's certified vectors? Every file, on every golden text."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from engine.backends.base import Backend
+from engine.errors import BundleError, ConfigurationError, EmbellamaError, IntegrityError
+from engine.golden import GoldenSet, closeness, minimum_cosine
+from engine.model import Agreement, BundleFile, FileRole, ModelBundle
+from engine.pooling import pool
+from engine.postprocess import check_finite, finish
+from engine.tokenizer import Tokenizer
+from engine.types import Batch, Encoding, Pooling, Truncate
+
+_BATCH = 8
+"""Neighbours in the file differ in length, so padding is part of what is measured."""
+_WEIGHTS = {FileRole.ONNX: "onnx", FileRole.GGUF: "gguf"}
+_PACKAGE = {"onnx": ("onnxruntime", "onnxruntime"), "gguf": ("llama_cpp", "llama-cpp-python")}
+"""Module and distribution of each backend's runtime."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """One weights file on its backend: measured, or failed, or not checked and why."""
+
+    path: str
+    backend: str
+    precision: str
+    agreement: Agreement | None = None
+    error: str | None = None
+    not_checked: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was run, and is not what was certified."""
+        return self.error is not None or (self.agreement is not None and not self.agreement.passed)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What was found. The hashes of all files hold, or there is no report."""
+
+    space: str
+    reference: str
+    texts: int
+    other_ids: tuple[str, ...]
+    """Golden texts to which the tokenizer gives other ids now."""
+    files: tuple[FileReport, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether at least one file was measured, and nothing failed."""
+        measured = [report for report in self.files if report.agreement is not None]
+        failed = [report for report in self.files if report.failed]
+        return bool(measured) and not failed and not self.other_ids
+
+
+def verify(bundle: ModelBundle) -> VerifyReport:
+    """Check all hashes, then run every weights file on all golden texts.
+
+    Raises:
+        IntegrityError: a file was altered, or the bundle has no golden texts or no tokenizer.
+    """
+    bundle.verify_hashes()
+    entry = bundle.manifest.file(FileRole.GOLDEN)
+    if entry is None:
+        raise IntegrityError(f"{bundle.directory} has no golden texts, so it can't be verified.")
+    golden = GoldenSet.load(bundle.path(entry))
+    return VerifyReport(
+        space=bundle.manifest.fingerprint,
+        reference=golden.reference,
+        texts=len(golden.texts),
+        other_ids=_other_ids(bundle, golden),
+        files=tuple(_check(bundle, entry, golden) for entry in weights_files(bundle)),
+    )
+
+
+def weights_files(bundle: ModelBundle) -> Sequence[BundleFile]:
+    """The files of a bundle that a backend can load."""
+    return [entry for entry in bundle.manifest.files if entry.role in _WEIGHTS]
+
+
+def missing_runtime(role: FileRole) -> str | None:
+    """Why this machine can't run files of this role, or None if it can."""
+    module, distribution = _PACKAGE[_WEIGHTS[role]]
+    if importlib.util.find_spec(module) is None:
+        return f"{distribution} is not installed"
+    return None
+
+
+def open_file(bundle: ModelBundle, entry: BundleFile) -> Backend:
+    """Load a weights file on the CPU.
+
+    Raises:
+        ConfigurationError: its runtime can't be used here.
+        BundleError: the file can't be loaded.
+    """
+    manifest = bundle.manifest
+    if entry.role is FileRole.GGUF:
+        from engine.backends.gguf import GgufBackend
+
+        return GgufBackend(
+            bundle.path(entry),
+            pooling=manifest.pooling,
+            precision=entry.precision or "f32",
+            max_input_tokens=manifest.max_input_tokens,
+            max_batch_tokens=manifest.max_input_tokens,
+        )
+    from engine.backends.onnx import OnnxBackend
+
+    return OnnxBackend(bundle.path(entry), precision=entry.precision or "fp32")
+
+
+def measure(
+    backend: Backend, golden: GoldenSet, *, path: str, pooling: Pooling, normalize: bool
+) -> Agreement:
+    """Run all golden texts in batches and compare their vectors with the reference's.
+
+    Raises:
+        BackendError: the runtime failed, or gave vectors that are not finite.
+    """
+    encodings = [Encoding(text.input_ids, truncated=False) for text in golden.texts]
+    size = min(_BATCH, backend.max_batch_sequences)
+    outputs = [
+        pool(backend.run(Batch(tuple(encodings[start : start + size]))), pooling)
+        for start in range(0, len(encodings), size)
+    ]
+    pooled = np.concatenate(outputs)
+    check_finite(pooled)
+    vectors = finish(pooled, dimensions=pooled.shape[1], normalize=normalize)
+    expected = golden.vectors
+    if expected.shape != vectors.shape:
+        raise IntegrityError(
+            f"{path} computes vectors of {vectors.shape[1]} dimensions, "
+            f"the golden ones have {expected.shape[1]}."
+        )
+    found = closeness(expected, vectors)
+    tolerance = minimum_cosine(backend.precision)
+    return Agreement(
+        path=path,
+        backend=backend.name,
+        tolerance=tolerance,
+        passed=found.min_cosine >= tolerance,
+        **asdict(found),
+    )
+
+
+def _check(bundle: ModelBundle, entry: BundleFile, golden: GoldenSet) -> FileReport:
+    row = FileReport(entry.path, _WEIGHTS[entry.role], entry.precision or "-")
+    reason = missing_runtime(entry.role)
+    if reason is not None:
+        return FileReport(row.path, row.backend, row.precision, not_checked=reason)
+    manifest = bundle.manifest
+    try:
+        backend = open_file(bundle, entry)
+    except ConfigurationError as exc:
+        return FileReport(row.path, row.backend, row.precision, not_checked=exc.message)
+    except BundleError as exc:
+        return FileReport(row.path, row.backend, row.precision, error=exc.message)
+    try:
+        agreement = measure(
+            backend,
+            golden,
+            path=entry.path,
+            pooling=manifest.pooling,
+            normalize=manifest.normalize,
+        )
+    except EmbellamaError as exc:
+        return FileReport(row.path, row.backend, row.precision, error=exc.message)
+    finally:
+        backend.close()
+    return FileReport(row.path, row.backend, row.precision, agreement)
+
+
+def _other_ids(bundle: ModelBundle, golden: GoldenSet) -> tuple[str, ...]:
+    manifest = bundle.manifest
+    entry = manifest.file(FileRole.TOKENIZER)
+    if entry is None:
+        raise IntegrityError(f"{bundle.directory} lists no tokenizer in its manifest.")
+    tokenizer = Tokenizer.from_file(
+        bundle.path(entry),
+        vocabulary_size=manifest.vocabulary_size,
+        max_input_tokens=manifest.max_input_tokens,
+        max_client_batch_size=1,
+        max_request_tokens=manifest.max_input_tokens,
+        prompts=manifest.prompts,
+        default_prompt_name=manifest.default_prompt_name,
+    )
+    encodings = [tokenizer.encode(text.text, truncate=Truncate.END)[0] for text in golden.texts]
+    return tuple(
+        text.name
+        for text, encoding in zip(golden.texts, encodings, strict=True)
+        if not np.array_equal(text.input_ids, encoding.input_ids)
+    )

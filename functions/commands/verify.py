@@ -1,0 +1,87 @@
+"""`embellama verify [BUNDLE]`: does this machine compute the certified vectors?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from engine.model import ModelBundle
+from engine.verify import FileReport, VerifyReport, verify
+
+_HEADER = ("file", "backend", "precision", "min cosine", "mean cosine", "max diff", "top-10")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the bundle and the form of the answer."""
+    parser.add_argument(
+        "bundle",
+        nargs="?",
+        type=Path,
+        metavar="BUNDLE",
+        help="directory of a bundle (default: the default model's, made if need be)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what was found; 0 if at least one file was checked and nothing failed, else 1."""
+    report = verify(ModelBundle.open(args.bundle or _default_bundle()))
+    sys.stdout.write(_json(report) if args.json else _table(report))
+    return 0 if report.passed else 1
+
+
+def _json(report: VerifyReport) -> str:
+    values = TypeAdapter(VerifyReport).dump_python(report, mode="json")
+    return json.dumps({"passed": report.passed, **values}, indent=2) + "\n"
+
+
+def _table(report: VerifyReport) -> str:
+    rows = [(*_HEADER, "tolerance", "result"), *map(_row, report.files)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
+        for row in rows
+    ]
+    ids = "as in the reference"
+    if report.other_ids:
+        ids = f"FAILED, they differ for: {', '.join(report.other_ids)}"
+    return "\n".join(
+        [
+            f"space      {report.space}",
+            f"reference  {report.reference}, {report.texts} texts",
+            "hashes     all hold",
+            f"token ids  {ids}",
+            "",
+            *lines,
+            "",
+            "passed" if report.passed else "FAILED",
+            "",
+        ]
+    )
+
+
+def _row(report: FileReport) -> tuple[str, ...]:
+    start = (report.path, report.backend, report.precision)
+    found = report.agreement
+    if found is None:
+        failed = f"FAILED: {report.error}" if report.error else f"not checked: {report.not_checked}"
+        return (*start, "-", "-", "-", "-", "-", " ".join(failed.split()))
+    return (
+        *start,
+        f"{found.min_cosine:.7f}",
+        f"{found.mean_cosine:.7f}",
+        f"{found.max_abs_diff:.1e}",
+        f"{found.top10_agreement:.3f}",
+        f"{found.tolerance}",
+        "passed" if found.passed else "FAILED",
+    )
+
+
+def _default_bundle() -> Path:
+    from engine.export.default_model import ensure_default_bundle  # heavy, and needed only here
+
+    return ensure_default_bundle()
