@@ -42,7 +42,7 @@ def create_app(settings: Settings, models: Engine | ModelRegistry) -> FastAPI:
     registry = (
         models
         if isinstance(models, ModelRegistry)
-        else ModelRegistry.of(models, settings.model_name)
+        else ModelRegistry.of(models, *settings.model_options()[0].names)
     )
     app = FastAPI(
         title="Embellama",

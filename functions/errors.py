@@ -89,6 +89,15 @@ class RequestOverRateLimitError(EmbellamaError):
         self.limit = limit
 
 
+class ReloadError(EmbellamaError):
+    """A model was not loaded anew; the old one goes on. For operators, so it says why."""
+
+    code = "reload_failed"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The model was not reloaded, and what was served still is. {reason}")
+
+
 class PayloadTooLargeError(EmbellamaError):
     """The body of the request has more bytes than `max_body_bytes`."""
 
@@ -104,6 +113,7 @@ STATUS: dict[type[EmbellamaError], tuple[int, str]] = {
     ModelNotFoundError: (404, INVALID_REQUEST),
     RateLimitError: (429, RATE_LIMIT),
     RequestOverRateLimitError: (429, RATE_LIMIT),
+    ReloadError: (409, INVALID_REQUEST),
     InvalidApiKeyError: (401, INVALID_REQUEST),
     PayloadTooLargeError: (413, INVALID_REQUEST),
     engine_errors.SpaceMismatchError: (409, INVALID_REQUEST),

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Self, cast
 
 from engine import Engine
-from engine.errors import CertificateError, NotReadyError, ShuttingDownError
-from functions.errors import ModelNotFoundError
+from engine.errors import (
+    CertificateError,
+    ConfigurationError,
+    EmbellamaError,
+    NotReadyError,
+    ShuttingDownError,
+)
+from functions.errors import ModelNotFoundError, ReloadError
 
 RETRY_AFTER_SECONDS = 2.0
 """What a client is told to wait where nobody can know how long loading or a restart takes."""
@@ -22,6 +31,16 @@ class ModelState(StrEnum):
     READY = "ready"
     FAILED = "failed"
     DRAINING = "draining"
+
+
+@dataclass(slots=True, eq=False)
+class _Loaded:
+    """An engine and how many requests use it."""
+
+    engine: Engine
+    users: int = 0
+    is_retired: bool = False
+    is_closing: bool = False
 
 
 class ServedModel:
@@ -40,7 +59,10 @@ class ServedModel:
         self.reason = "The model is loading."
         self.detail: str | None = None
         self.created = int(time.time())
-        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+        self._reloading = threading.Lock()
+        self._open_engine: Callable[[], Engine] | None = None
+        self._loaded: _Loaded | None = None
 
     @property
     def engine(self) -> Engine:
@@ -49,9 +71,27 @@ class ServedModel:
         Raises:
             NotReadyError: it is loading, or can't be used; says why.
         """
-        if self._engine is None:
+        if self._loaded is None:
             raise NotReadyError(self.reason, retry_after_seconds=RETRY_AFTER_SECONDS)
-        return self._engine
+        return self._loaded.engine
+
+    @contextmanager
+    def use(self) -> Iterator[Engine]:
+        """The engine, which a reload does not close as long as the block runs.
+
+        Raises:
+            NotReadyError: see `engine`.
+        """
+        with self._lock:
+            _ = self.engine
+            loaded = cast("_Loaded", self._loaded)
+            loaded.users += 1
+        try:
+            yield loaded.engine
+        finally:
+            with self._lock:
+                loaded.users -= 1
+            self._close_if_unused(loaded)
 
     def load(self, open_engine: Callable[[], Engine]) -> None:
         """Open the engine and be ready; or, where its vectors are not the certified ones, failed.
@@ -59,6 +99,7 @@ class ServedModel:
         Raises:
             EmbellamaError: it can't be opened at all.
         """
+        self._open_engine = open_engine
         try:
             self.be_ready(open_engine())
         except CertificateError as exc:
@@ -70,8 +111,51 @@ class ServedModel:
         """Serve with this engine from now on."""
         self.name = self.name or engine.manifest.name
         self.created = int(time.time())
-        self._engine = engine
+        with self._lock:
+            self._loaded = _Loaded(engine)
         self.state = ModelState.READY
+
+    def reload(self, *, allow_space_change: bool = False) -> None:
+        """Open the engine anew beside the old one and take its place; blocks.
+
+        The old engine finishes the requests that use it and is closed then. Where anything goes
+        wrong, it stays.
+
+        Raises:
+            ReloadError: the new engine can't be opened, has another vector space, or a reload is
+                under way.
+        """
+        if self._open_engine is None or not self._reloading.acquire(blocking=False):
+            raise ReloadError("It is being loaded already, or was not loaded by this server.")
+        try:
+            self._swap(self._open_engine(), allow_space_change=allow_space_change)
+        except ReloadError:
+            raise
+        except EmbellamaError as exc:
+            raise ReloadError(exc.message) from exc
+        finally:
+            self._reloading.release()
+
+    def _swap(self, engine: Engine, *, allow_space_change: bool) -> None:
+        old = self._loaded
+        if old is not None and old.engine.space != engine.space and not allow_space_change:
+            engine.close()
+            raise ReloadError(
+                f"Its vector space is {engine.space}, not {old.engine.space}: vectors stored by "
+                "clients could not be compared. Send allow_space_change=true if that is wanted."
+            )
+        self.be_ready(engine)
+        if old is not None:
+            old.is_retired = True
+            self._close_if_unused(old)
+
+    def _close_if_unused(self, loaded: _Loaded) -> None:
+        with self._lock:
+            if not loaded.is_retired or loaded.users or loaded.is_closing:
+                return
+            loaded.is_closing = True
+        # In a thread: closing waits for a batch whose request was cancelled.
+        threading.Thread(target=loaded.engine.close, name="embellama-close", daemon=True).start()
 
     def answers_to(self, name: str) -> bool:
         """Whether clients may ask for it by this name."""
@@ -79,8 +163,8 @@ class ServedModel:
 
     def close(self) -> None:
         """Close the engine, if there is one."""
-        if self._engine is not None:
-            self._engine.close()
+        if self._loaded is not None:
+            self._loaded.engine.close()
 
 
 class ModelRegistry:
@@ -91,9 +175,9 @@ class ModelRegistry:
         self.draining = False
 
     @classmethod
-    def of(cls, engine: Engine, name: str | None = None) -> Self:
+    def of(cls, engine: Engine, name: str | None = None, *aliases: str) -> Self:
         """A registry of one model that is ready."""
-        model = ServedModel(name)
+        model = ServedModel(name, aliases)
         model.be_ready(engine)
         return cls([model])
 
@@ -111,6 +195,17 @@ class ModelRegistry:
             if model.name is None:
                 raise NotReadyError(model.reason, retry_after_seconds=RETRY_AFTER_SECONDS)
         raise ModelNotFoundError(name=name, served=[model.name or "" for model in self.models])
+
+    def check_names(self) -> None:
+        """Return if every name that is known so far means one model.
+
+        Raises:
+            ConfigurationError: two models have the same name.
+        """
+        names = [name for model in self.models for name in (model.name, *model.aliases) if name]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigurationError(f"Two models have the name {name!r}; rename one of them.")
 
     def state(self) -> ModelState:
         """The state of the whole: ready only if every model is."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from engine.config import EngineConfig
 from engine.errors import ConfigurationError
+from functions.model_options import ModelOptions, Models, repeated_name
 from functions.option_types import Secrets, Strings
 
+_NAMES = ("model_name", "served_model_name")
 ENV_PREFIX = "EMBELLAMA_"
 
 
@@ -52,6 +54,16 @@ class Settings(EngineConfig, BaseSettings):
         None,
         min_length=1,
         description="Name that clients ask for; by default the name in the bundle's manifest.",
+    )
+    served_model_name: Strings = Field(
+        (),
+        description="Name that clients may ask for; the first one (model_name, if given) is in "
+        "the answers. Repeatable (in the environment: commas).",
+    )
+    models: Models = Field(
+        (),
+        description="Several models instead of model_path: tables of path, name, aliases and "
+        "engine options (as a flag or in the environment: JSON).",
     )
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(
@@ -145,6 +157,25 @@ class Settings(EngineConfig, BaseSettings):
     def engine_config(self) -> EngineConfig:
         """The part of the settings that is the engine's."""
         return EngineConfig(**{name: getattr(self, name) for name in EngineConfig.model_fields})
+
+    @field_validator("models")
+    @classmethod
+    def _check_models(cls, models: Models, info: ValidationInfo) -> Models:
+        single = [name for name in ("model_path", *_NAMES) if info.data.get(name)]
+        if models and single:
+            raise ValueError(f"{single[0]} is for a single model; put it into the tables")
+        repeated = repeated_name(models)
+        if repeated is not None:
+            raise ValueError(f"two models have the name {repeated}")
+        return models
+
+    def model_options(self) -> tuple[ModelOptions, ...]:
+        """What each model is, the engine's options of the whole server filled in."""
+        names = [name for name in (self.model_name, *self.served_model_name) if name]
+        single = ModelOptions(
+            path=self.model_path, name=names[0] if names else None, aliases=tuple(names[1:])
+        )
+        return tuple(model.over(self.engine_config()) for model in self.models or (single,))
 
     def redacted(self) -> dict[str, object]:
         """All settings as plain values for logs, secrets masked."""

@@ -144,9 +144,10 @@ def _explain(exc: ValidationError, sources: list[tuple[str, dict[str, Any]]]) ->
     """The first error in one line, naming the option as its source spells it."""
     error = exc.errors(include_url=False, include_input=False)[0]
     field = str(error["loc"][0]) if error["loc"] else "settings"
+    inside = "".join(f"[{part}]" for part in error["loc"][1:])
     source = next((name for name, values in sources if field in values), "settings")
     label = {"command line": flag_name(field), "environment": variable_name(field)}
     where = label.get(source, f"{field} ({source})")
     if source == "environment" and variable_name(field) not in os.environ:
         where = _BARE_VARIABLES.get(field, where)
-    return f"{where}: {error['msg']}."
+    return f"{where}{inside}: {error['msg'].removeprefix('Value error, ')}."

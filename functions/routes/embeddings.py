@@ -50,29 +50,29 @@ async def _embed(registry: ModelRegistry, request: Request, wanted: EmbeddingsRe
     record.fields |= {"model": model.name, "inputs": wanted.input_count}
     if wanted.user is not None:
         record.add_user(wanted.user)
-    engine = model.engine
-    required = request.headers.get("x-embellama-require-space", engine.space)
-    if required != engine.space:
-        raise SpaceMismatchError(required=required, served=engine.space)
-    started = time.perf_counter()
-    result = await while_connected(
-        request.receive,
-        engine.embed_async(
-            wanted.inputs,
-            dimensions=wanted.dimensions,
-            truncate=wanted.truncate,
-            prompt_name=wanted.prompt_name,
-            admit=take_tokens_of(request.scope),
-        ),
-    )
-    name = model.name or wanted.model
-    record.add_result(result, model=name, started=started)
-    if wanted.encoding_format == "base64":
-        leave_uncompressed(request.scope)
-    with record.encoding():
-        body = encode_embeddings(result, model=name, encoding_format=wanted.encoding_format)
-    headers = {"x-embellama-space": engine.space} | truncation_headers(result.truncated)
-    return Response(body, headers=headers, media_type="application/json")
+    with model.use() as engine:
+        required = request.headers.get("x-embellama-require-space", engine.space)
+        if required != engine.space:
+            raise SpaceMismatchError(required=required, served=engine.space)
+        started = time.perf_counter()
+        result = await while_connected(
+            request.receive,
+            engine.embed_async(
+                wanted.inputs,
+                dimensions=wanted.dimensions,
+                truncate=wanted.truncate,
+                prompt_name=wanted.prompt_name,
+                admit=take_tokens_of(request.scope),
+            ),
+        )
+        name = model.name or wanted.model
+        record.add_result(result, model=name, started=started)
+        if wanted.encoding_format == "base64":
+            leave_uncompressed(request.scope)
+        with record.encoding():
+            body = encode_embeddings(result, model=name, encoding_format=wanted.encoding_format)
+        headers = {"x-embellama-space": engine.space} | truncation_headers(result.truncated)
+        return Response(body, headers=headers, media_type="application/json")
 
 
 def check_content_type(request: Request) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from engine import Engine
 from engine.cpu import available_cpus
+from functions.model_options import ModelOptions
 from functions.models import ModelState, ServedModel
 from functions.observability import get_logger
-from functions.settings import Settings
 
 
 def load(model: ServedModel, open_engine: Callable[[], Engine], started: float) -> None:
@@ -43,9 +43,9 @@ def _describe(engine: Engine) -> dict[str, object]:
     }
 
 
-def open_configured_engine(settings: Settings) -> Engine:
-    """Open the bundle at `model_path`, or the default model's, which may have to be made first."""
-    return Engine.open(settings.model_path or _default_bundle(), settings.engine_config())
+def open_configured_engine(model: ModelOptions) -> Engine:
+    """Open the bundle at `path`, or the default model's, which may have to be made first."""
+    return Engine.open(model.path or _default_bundle(), model.engine_config())
 
 
 def _default_bundle() -> Path:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -18,6 +19,7 @@ import uvicorn
 from engine import Engine
 from engine.errors import ConfigurationError
 from functions.app import create_app
+from functions.model_options import ModelOptions
 from functions.models import ModelRegistry, ServedModel
 from functions.observability import configure_logging, get_logger
 from functions.settings import Settings
@@ -99,12 +101,14 @@ class Server(uvicorn.Server):
         return True
 
 
-def serve(settings: Settings, open_engine: Callable[[Settings], Engine] | None = None) -> None:
+def serve(
+    settings: Settings, open_engine: Callable[[ModelOptions], Engine] | None = None
+) -> None:
     """Serve until a signal comes. Returns after a clean shutdown.
 
     Args:
         settings: all options.
-        open_engine: how to open the engine; by default from `settings.model_path`.
+        open_engine: how to open the engine of a model; by default from its path.
 
     Raises:
         ConfigurationError: the address can't be listened on, the TLS files can't be used, or an
@@ -116,10 +120,16 @@ def serve(settings: Settings, open_engine: Callable[[Settings], Engine] | None =
     get_logger().info("settings", **settings.redacted())
     tls = tls_context(settings.tls_cert, settings.tls_key)
     listener = _listen(settings.host, settings.port)
-    model = ServedModel(settings.model_name)
-    registry = ModelRegistry([model])
+    options = settings.model_options()
+    registry = ModelRegistry([ServedModel(model.name, model.aliases) for model in options])
     opener = open_engine or open_configured_engine
-    server = Server(settings, registry, lambda: load(model, lambda: opener(settings), started), tls)
+
+    def load_all() -> None:
+        for model, wanted in zip(registry.models, options, strict=True):
+            load(model, partial(opener, wanted), started)
+            registry.check_names()
+
+    server = Server(settings, registry, load_all, tls)
     server.run(sockets=[listener])
     _close(registry)
     if server.failure is not None:

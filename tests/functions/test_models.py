@@ -1,10 +1,21 @@
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
 import pytest
 
+from engine.backends.fake import FakeBackend
 from engine.engine import Engine
-from engine.errors import CertificateError, NotReadyError, ShuttingDownError, SourceError
-from functions.errors import ModelNotFoundError
+from engine.errors import (
+    CertificateError,
+    ConfigurationError,
+    NotReadyError,
+    ShuttingDownError,
+    SourceError,
+)
+from engine.testing import fake_engine
+from functions.errors import ModelNotFoundError, ReloadError
 from functions.models import ModelRegistry, ModelState, ServedModel
 
 
@@ -88,3 +99,112 @@ def test_closing_closes_the_engines(engine: Engine) -> None:
     ModelRegistry([ServedModel("loading"), *ModelRegistry.of(engine).models]).close()
     with pytest.raises(ShuttingDownError):
         engine.embed("a")
+
+
+def test_two_models_of_one_name_are_refused() -> None:
+    registry = ModelRegistry([ServedModel("a"), ServedModel("b", ["a"])])
+    with pytest.raises(ConfigurationError, match="Two models have the name 'a'"):
+        registry.check_names()
+    ModelRegistry([ServedModel(None), ServedModel(None)]).check_names()
+
+
+def _opener(*engines: Engine | Exception) -> Callable[[], Engine]:
+    left = list(engines)
+
+    def open_next() -> Engine:
+        found = left.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    return open_next
+
+
+def _wait_until_closed(engine: Engine) -> None:
+    for thread in threading.enumerate():
+        if thread.name == "embellama-close":
+            thread.join()
+    assert isinstance(engine.backend, FakeBackend)
+    assert engine.backend.closed
+
+
+def test_a_reload_puts_a_new_engine_in_the_place_of_the_old_one() -> None:
+    old, new = fake_engine(), fake_engine()
+    model = ServedModel("m")
+    model.load(_opener(old, new))
+    model.reload()
+    assert model.engine is new
+    _wait_until_closed(old)
+    model.close()
+
+
+def test_a_reload_lets_requests_end_that_use_the_old_engine() -> None:
+    old, new = fake_engine(), fake_engine()
+    model = ServedModel("m")
+    model.load(_opener(old, new))
+    with model.use() as used:
+        model.reload()
+        with model.use() as other:
+            assert (used, other) == (old, new)
+        assert used.embed("the cat").usage.prompt_tokens == 4
+    _wait_until_closed(old)
+    assert new.embed("the cat").usage.prompt_tokens == 4
+    model.close()
+
+
+def test_a_reload_that_fails_keeps_the_old_engine() -> None:
+    old = fake_engine()
+    model = ServedModel("m")
+    model.load(_opener(old, SourceError("There are no files.")))
+    with pytest.raises(ReloadError, match=r"still is\. There are no files"):
+        model.reload()
+    assert model.engine is old
+    assert model.state is ModelState.READY
+    assert old.embed("the cat").usage.prompt_tokens == 4
+    model.close()
+
+
+def test_a_reload_into_another_space_must_be_wanted() -> None:
+    old, first, second = fake_engine(), fake_engine(), fake_engine()
+    for engine in (first, second):
+        engine.manifest = engine.manifest.model_copy(update={"fingerprint": "0" * 32})
+    model = ServedModel("m")
+    model.load(_opener(old, first, second))
+    with pytest.raises(ReloadError, match="Its vector space is 0"):
+        model.reload()
+    assert model.engine is old
+    _wait_until_closed(first)
+    model.reload(allow_space_change=True)
+    assert model.engine is second
+    model.close()
+
+
+def test_a_model_that_failed_its_check_may_be_reloaded() -> None:
+    new = fake_engine()
+    model = ServedModel("m")
+    model.load(_opener(CertificateError("The vectors differ."), new))
+    model.reload()
+    assert (model.engine, model.state) == (new, ModelState.READY)
+    model.close()
+
+
+def test_one_reload_at_a_time() -> None:
+    model = ServedModel("m")
+    inside: list[str] = []
+
+    def open_engine() -> Engine:
+        if inside:
+            with pytest.raises(ReloadError, match="being loaded already"):
+                model.reload()
+        inside.append("opened")
+        return fake_engine()
+
+    model.load(open_engine)
+    model.reload()
+    assert len(inside) == 2
+    model.close()
+
+
+def test_what_this_server_did_not_load_it_can_not_reload(engine: Engine) -> None:
+    with pytest.raises(ReloadError):
+        ModelRegistry.of(engine).models[0].reload()
