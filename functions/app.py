@@ -25,6 +25,7 @@ from functions.middleware.request_id import RequestIdMiddleware
 from functions.models import ModelRegistry
 from functions.observability import record_of
 from functions.rate_limits import open_rate_limiter
+from functions.routes.admin import admin_router
 from functions.routes.docs import docs_router
 from functions.routes.embeddings import embeddings_router
 from functions.routes.health import health_router
@@ -59,6 +60,8 @@ def create_app(settings: Settings, models: Engine | ModelRegistry) -> FastAPI:
         app.include_router(router(registry))
     metrics = Metrics(registry)
     app.include_router(metrics_router(metrics))
+    if settings.admin_key is not None:
+        app.include_router(admin_router(registry, settings))
     app.include_router(docs_router(app))
     _add_middleware(app, settings, [metrics])
     return app

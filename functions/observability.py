@@ -134,9 +134,8 @@ def configure_logging(level: LogLevel, log_format: LogFormat, stream: TextIO | N
             ],
         )
     )
-    threshold = logging.getLevelNamesMapping()[level.value.upper()]
-    logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
-    logging.getLogger("embellama").setLevel(threshold)
+    logging.basicConfig(handlers=[handler], force=True)
+    set_log_level(level)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -146,6 +145,18 @@ def configure_logging(level: LogLevel, log_format: LogFormat, stream: TextIO | N
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+def set_log_level(level: LogLevel) -> None:
+    """Write lines from this level on; those of libraries from warnings on at most."""
+    threshold = logging.getLevelNamesMapping()[level.value.upper()]
+    logging.getLogger().setLevel(max(threshold, logging.WARNING))
+    logging.getLogger("embellama").setLevel(threshold)
+
+
+def log_level() -> LogLevel:
+    """The level that is in effect."""
+    return LogLevel(logging.getLevelName(logging.getLogger("embellama").getEffectiveLevel()).lower())
 
 
 def _renderer(stream: TextIO, *, as_json: bool) -> Processor:

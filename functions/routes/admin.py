@@ -1,0 +1,98 @@
+"""/admin: what an operator asks and does. It exists only with an admin key, which it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import asdict
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from engine.errors import InvalidInputError
+from functions.models import ModelRegistry, ModelState, ServedModel
+from functions.observability import get_logger, log_level, set_log_level
+from functions.routes.json import json_response
+from functions.settings import LogLevel, Settings
+from functions.version import version
+
+
+def admin_router(registry: ModelRegistry, settings: Settings) -> APIRouter:
+    """State, settings and the few things that can be changed while it runs."""
+    router = APIRouter(prefix="/admin", include_in_schema=False)
+    started = time.monotonic()
+
+    @router.get("/status")
+    async def status() -> Response:
+        """Report the queue, the backend and the names of each model."""
+        return json_response(
+            {
+                "status": registry.state().value,
+                "version": version(),
+                "uptime_seconds": round(time.monotonic() - started, 1),
+                "log_level": log_level().value,
+                "models": [_report(model) for model in registry.models],
+            }
+        )
+
+    @router.get("/settings")
+    async def read_settings() -> Response:
+        """Show the settings in effect, secrets masked."""
+        return json_response(settings.redacted() | {"log_level": log_level().value})
+
+    @router.post("/models/{name:path}/reload")
+    async def reload(name: str, *, allow_space_change: bool = False) -> Response:
+        """Load a model anew from the same place; the old one serves until the new one does."""
+        model = registry.get(name)
+        started = time.monotonic()
+        await asyncio.to_thread(model.reload, allow_space_change=allow_space_change)
+        seconds = round(time.monotonic() - started, 2)
+        get_logger().info("model reloaded", model=model.name, seconds=seconds)
+        return json_response(_report(model) | {"seconds": seconds})
+
+    @router.post("/drain")
+    async def drain() -> Response:
+        """Take no more work, for good: only the end of the process follows."""
+        registry.drain()
+        get_logger().info("draining", signal=None)
+        return json_response({"status": registry.state().value})
+
+    @router.put("/log-level")
+    async def change_log_level(request: Request) -> Response:
+        """Write more or fewer log lines until the process ends."""
+        level = _parse_level(await request.body())
+        set_log_level(level)
+        get_logger().warning("log level changed", level_now=level.value)
+        return json_response({"level": level.value})
+
+    return router
+
+
+def _report(model: ServedModel) -> dict[str, object]:
+    report: dict[str, object] = {
+        "name": model.name,
+        "aliases": list(model.aliases),
+        "status": model.state.value,
+    }
+    if model.state is not ModelState.READY:
+        return report | {"reason": model.detail or model.reason}
+    engine = model.engine
+    return report | {
+        "space": engine.space,
+        "engine": engine.backend.name,
+        "device": engine.backend.device,
+        "precision": engine.backend.precision,
+        "why": engine.reason,
+        "queue": asdict(engine.queue_state()),
+    }
+
+
+def _parse_level(body: bytes) -> LogLevel:
+    try:
+        wanted = orjson.loads(body)
+        return LogLevel(wanted["level"])
+    except (ValueError, TypeError, KeyError) as exc:
+        choices = ", ".join(level.value for level in LogLevel)
+        raise InvalidInputError(
+            f'Send {{"level": LEVEL}}, LEVEL being one of {choices}.', param="level"
+        ) from exc
