@@ -105,5 +105,7 @@ def _queues(models: list[ServedModel]) -> Iterator[Metric]:
     for name, (help_text, field) in _QUEUE.items():
         family = GaugeMetricFamily(name, help_text, labels=["model"])
         for model, state in states:
-            family.add_metric([model], float(getattr(state, field)))
+            value = getattr(state, field)
+            if value is not None:  # not measured yet
+                family.add_metric([model], float(value))
         yield family

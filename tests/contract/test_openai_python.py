@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import httpx2
 import numpy as np
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from openai._models import FinalRequestOptions
+from openai.types import CreateEmbeddingResponse
 
 from engine.engine import Engine
 from engine.testing import fake_engine
@@ -23,6 +27,12 @@ MODEL = "fake-model"
 def engine() -> Iterator[Engine]:
     """The same model in this process: what the answers must hold."""
     with fake_engine() as opened:
+        yield opened
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as opened:
         yield opened
 
 
@@ -146,3 +156,66 @@ def test_a_space_mismatch_is_not_retried(server: ServerProcess) -> None:
             model=MODEL, input="a", extra_headers={"x-embellama-require-space": "other"}
         )
     assert caught.value.response.request.headers["x-stainless-retry-count"] == "0"
+
+
+def test_a_wrong_key_is_the_clients_own_error() -> None:
+    with ServerProcess.fake("free", api_key="right") as locked:
+        locked.event("model ready")
+        with (
+            OpenAI(base_url=f"{locked.url}/v1", api_key="wrong") as client,
+            pytest.raises(openai.AuthenticationError) as caught,
+        ):
+            client.embeddings.create(model=MODEL, input="a")
+        assert caught.value.code == "invalid_api_key"
+        with OpenAI(base_url=f"{locked.url}/v1", api_key="right") as client:
+            assert client.embeddings.create(model=MODEL, input="a").data
+
+
+def test_a_body_that_is_too_large_is_refused_and_not_retried() -> None:
+    with ServerProcess.fake("free", max_body_bytes=1024) as small:
+        small.event("model ready")
+        with (
+            OpenAI(base_url=f"{small.url}/v1", api_key="any", max_retries=5) as client,
+            pytest.raises(openai.APIStatusError) as caught,
+        ):
+            client.embeddings.create(model=MODEL, input="cat " * 1000)
+        assert (caught.value.status_code, caught.value.code) == (413, "payload_too_large")
+        assert caught.value.response.request.headers["x-stainless-retry-count"] == "0"
+
+
+def test_an_overloaded_server_is_asked_again_when_it_said(pool: ThreadPoolExecutor) -> None:
+    """One request runs, one fills the queue, the next is refused and comes back by itself.
+
+    The hook lets the server go on before the client begins to wait, so its one retry succeeds
+    however long it waits; how long it waits is asked of the client.
+    """
+    with ServerProcess.fake("held", max_queue_tokens=3) as busy:
+        busy.event("model ready")
+        answers: list[httpx2.Response] = []
+        others: list[Future[CreateEmbeddingResponse]] = []
+
+        def go_on(answer: httpx2.Response) -> None:
+            answers.append(answer)
+            if len(answers) == 1:
+                for other in others:
+                    busy.go_on()
+                    assert other.result().data
+                busy.go_on()
+
+        url = f"{busy.url}/v1"
+        http_client = openai.DefaultHttpxClient(event_hooks={"response": [go_on]})
+        with (
+            OpenAI(base_url=url, api_key="any") as other,
+            OpenAI(base_url=url, api_key="any", max_retries=1, http_client=http_client) as client,
+        ):
+            others.append(pool.submit(other.embeddings.create, model=MODEL, input="cat"))
+            busy.wait_for_run()
+            others.append(pool.submit(other.embeddings.create, model=MODEL, input="dog"))
+            busy.wait_until_queued(1)
+            assert client.embeddings.create(model=MODEL, input="mat").data
+            refused, answered = answers
+            assert (refused.status_code, answered.status_code) == (429, 200)
+            assert answered.request.headers["x-stainless-retry-count"] == "1"
+            told = int(refused.headers["retry-after-ms"]) / 1000
+            options = FinalRequestOptions.construct(method="post", url="/embeddings")
+            assert client._calculate_retry_timeout(1, options, refused.headers) == told

@@ -15,10 +15,13 @@ import sys
 from types import TracebackType
 from typing import Any, Self
 
+import httpx2
+
 from engine.engine import Engine
 from engine.errors import CertificateError, SourceError
 from engine.testing import fake_engine
 from engine.types import Batch
+from functions.model_options import ModelOptions
 from functions.settings import LogFormat, Settings
 from functions.targets.server import serve
 
@@ -30,21 +33,22 @@ def _wait_for_line(_: Batch | None = None) -> None:
     sys.stdin.readline()
 
 
-def _open(mode: str) -> Engine:
+def _open(mode: str, model: ModelOptions) -> Engine:
     if mode == "broken":
         raise SourceError("There are no files.")
     if mode == "uncertified":
         raise CertificateError("The vectors differ.")
     if mode == "loading":
         _wait_for_line()
-    return fake_engine(before_run=None if mode in ("free", "loading") else _wait_for_line)
+    hold = None if mode in ("free", "loading") else _wait_for_line
+    return fake_engine(before_run=hold, config=model.engine_config())
 
 
 def main() -> None:
     mode, *options = sys.argv[1:]
     values: dict[str, Any] = dict(option.split("=", 1) for option in options)
     settings = Settings(port=0, log_format=LogFormat.JSON, **values)
-    serve(settings, lambda _: _open(mode))
+    serve(settings, lambda _: _open(mode, settings))
 
 
 class ServerProcess:
@@ -89,6 +93,14 @@ class ServerProcess:
         """Wait until the backend, or the loading, has begun and holds."""
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "run\n"
+
+    def wait_until_queued(self, requests: int) -> None:
+        """Wait until so many requests wait for the backend."""
+        wanted = f'embellama_queue_requests{{model="fake-model"}} {float(requests)}'
+        for _ in range(10_000):
+            if wanted in httpx2.get(f"{self.url}/metrics").text.splitlines():
+                return
+        raise AssertionError(f"{requests} requests never waited")
 
     def go_on(self) -> None:
         """Let it go on."""
