@@ -48,7 +48,7 @@ def main() -> None:
     mode, *options = sys.argv[1:]
     values: dict[str, Any] = dict(option.split("=", 1) for option in options)
     settings = Settings(port=0, log_format=LogFormat.JSON, **values)
-    serve(settings, lambda _: _open(mode, settings))
+    serve(settings, lambda model: _open(mode, model))
 
 
 class ServerProcess:
