@@ -24,6 +24,7 @@ from functions.middleware.rate_limit import RateLimitMiddleware
 from functions.middleware.request_id import RequestIdMiddleware
 from functions.models import ModelRegistry
 from functions.observability import record_of
+from functions.platform_limits import NoPlatformLimits, PlatformLimits
 from functions.rate_limits import open_rate_limiter
 from functions.routes.admin import admin_router
 from functions.routes.docs import docs_router
@@ -38,7 +39,11 @@ from functions.version import version
 DESCRIPTION = "OpenAI-compatible embeddings: one model and the same vectors everywhere."
 
 
-def create_app(settings: Settings, models: Engine | ModelRegistry) -> FastAPI:
+def create_app(
+    settings: Settings,
+    models: Engine | ModelRegistry,
+    platform: PlatformLimits = NoPlatformLimits(),  # noqa: B008 - it has no state
+) -> FastAPI:
     """Build an application. Whoever opened the engines closes them."""
     registry = (
         models
@@ -56,7 +61,9 @@ def create_app(settings: Settings, models: Engine | ModelRegistry) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         exception_handlers={HTTPException: _answer_http_exception},
     )
-    for router in (embeddings_router, tokenize_router, models_router, health_router):
+    for limited_router in (embeddings_router, models_router):
+        app.include_router(limited_router(registry, platform))
+    for router in (tokenize_router, health_router):
         app.include_router(router(registry))
     metrics = Metrics(registry)
     app.include_router(metrics_router(metrics))

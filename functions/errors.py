@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from engine import errors as engine_errors
 from engine.errors import (
+    DeadlineExceededError,
     EmbellamaError,
     InvalidInputError,
     OverloadedError,
@@ -108,6 +109,37 @@ class PayloadTooLargeError(EmbellamaError):
         self.limit = limit
 
 
+class ResponseTooLargeError(EmbellamaError):
+    """The platform can't carry the answer; said before anything is computed."""
+
+    code = "response_too_large"
+
+    def __init__(
+        self, *, inputs: int, predicted: int, limit: int, largest_batch: int, advice: str
+    ) -> None:
+        super().__init__(
+            f"The answer to {inputs} inputs would have about {predicted} bytes, but {limit} bytes "
+            f"is the limit here; {largest_batch} inputs of this kind fit. {advice}"
+        )
+        self.inputs = inputs
+        self.predicted = predicted
+        self.limit = limit
+        self.largest_batch = largest_batch
+
+
+class DeadlineTooNearError(DeadlineExceededError):
+    """The request can't be done in the time that is left; said before anything is computed."""
+
+    def __init__(self, *, needed_seconds: float, left_seconds: float, largest_batch: int) -> None:
+        super().__init__(
+            f"The request needs about {needed_seconds:.1f} s, but {left_seconds:.1f} s are left. "
+            f"Nothing was computed. About {largest_batch} of its inputs fit: send fewer at a time."
+        )
+        self.needed_seconds = needed_seconds
+        self.left_seconds = left_seconds
+        self.largest_batch = largest_batch
+
+
 STATUS: dict[type[EmbellamaError], tuple[int, str]] = {
     engine_errors.InvalidInputError: (400, INVALID_REQUEST),
     ModelNotFoundError: (404, INVALID_REQUEST),
@@ -116,6 +148,7 @@ STATUS: dict[type[EmbellamaError], tuple[int, str]] = {
     ReloadError: (409, INVALID_REQUEST),
     InvalidApiKeyError: (401, INVALID_REQUEST),
     PayloadTooLargeError: (413, INVALID_REQUEST),
+    ResponseTooLargeError: (413, INVALID_REQUEST),
     engine_errors.SpaceMismatchError: (409, INVALID_REQUEST),
     engine_errors.UnavailableError: (503, SERVER_ERROR),
     engine_errors.OverloadedError: (429, RATE_LIMIT),
@@ -178,8 +211,8 @@ def _headers(exc: EmbellamaError) -> dict[str, str]:
         }
     if isinstance(exc, InvalidApiKeyError):
         return {"www-authenticate": "Bearer"}
-    if isinstance(exc, (SpaceMismatchError, RequestOverRateLimitError)):
-        return {"x-should-retry": "false"}  # Official clients would retry 409 and 429, in vain.
+    if isinstance(exc, (SpaceMismatchError, RequestOverRateLimitError, DeadlineTooNearError)):
+        return {"x-should-retry": "false"}  # Official clients would retry 409, 429, 504, in vain.
     return {}
 
 

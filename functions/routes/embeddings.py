@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Request, Response
 
+from engine import Engine
 from engine.errors import InvalidInputError, SpaceMismatchError
 from functions.disconnect import while_connected
 from functions.encoding import encode_embeddings
@@ -14,6 +15,7 @@ from functions.middleware.compression import leave_uncompressed
 from functions.middleware.rate_limit import take_tokens_of
 from functions.models import ModelRegistry
 from functions.observability import record_of
+from functions.platform_limits import PlatformLimits, WantedAnswer
 from functions.schemas import EmbeddingsRequest
 
 _OPENAPI = {
@@ -24,7 +26,7 @@ _OPENAPI = {
 }
 
 
-def embeddings_router(registry: ModelRegistry) -> APIRouter:
+def embeddings_router(registry: ModelRegistry, platform: PlatformLimits) -> APIRouter:
     """The route and its alias without the version."""
     router = APIRouter(tags=["embeddings"])
 
@@ -33,7 +35,7 @@ def embeddings_router(registry: ModelRegistry) -> APIRouter:
         registry.check_accepting()  # First, so that a request that came before a drain is served.
         check_content_type(request)
         wanted = EmbeddingsRequest.parse(await request.body())
-        return await _embed(registry, request, wanted)
+        return await _embed(registry, platform, request, wanted)
 
     router.add_api_route(
         "/v1/embeddings", create_embeddings, methods=["POST"], openapi_extra=_OPENAPI
@@ -44,7 +46,9 @@ def embeddings_router(registry: ModelRegistry) -> APIRouter:
     return router
 
 
-async def _embed(registry: ModelRegistry, request: Request, wanted: EmbeddingsRequest) -> Response:
+async def _embed(
+    registry: ModelRegistry, platform: PlatformLimits, request: Request, wanted: EmbeddingsRequest
+) -> Response:
     record = record_of(request.scope)
     model = registry.get(wanted.model)
     record.fields |= {"model": model.name, "inputs": wanted.input_count}
@@ -54,6 +58,7 @@ async def _embed(registry: ModelRegistry, request: Request, wanted: EmbeddingsRe
         required = request.headers.get("x-embellama-require-space", engine.space)
         if required != engine.space:
             raise SpaceMismatchError(required=required, served=engine.space)
+    platform.check_answer(request.scope, _answer_to(wanted, engine))
         started = time.perf_counter()
         result = await while_connected(
             request.receive,
@@ -62,7 +67,9 @@ async def _embed(registry: ModelRegistry, request: Request, wanted: EmbeddingsRe
                 dimensions=wanted.dimensions,
                 truncate=wanted.truncate,
                 prompt_name=wanted.prompt_name,
-                admit=take_tokens_of(request.scope),
+                admit=platform.admission(
+                    request.scope, wanted.input_count, take_tokens_of(request.scope)
+                ),
             ),
         )
         name = model.name or wanted.model
@@ -73,6 +80,15 @@ async def _embed(registry: ModelRegistry, request: Request, wanted: EmbeddingsRe
             body = encode_embeddings(result, model=name, encoding_format=wanted.encoding_format)
         headers = {"x-embellama-space": engine.space} | truncation_headers(result.truncated)
         return Response(body, headers=headers, media_type="application/json")
+
+
+def _answer_to(wanted: EmbeddingsRequest, engine: Engine) -> WantedAnswer:
+    full = engine.manifest.dimensions
+    return WantedAnswer(
+        inputs=min(wanted.input_count, engine.config.max_client_batch_size),
+        dimensions=min(wanted.dimensions or full, full),
+        encoding_format=wanted.encoding_format,
+    )
 
 
 def check_content_type(request: Request) -> None:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from starlette.types import Scope
 
 from functions.models import ModelRegistry, ModelState, ServedModel
+from functions.platform_limits import PlatformLimits
 from functions.routes.json import json_response
 
 
-def models_router(registry: ModelRegistry) -> APIRouter:
+def models_router(registry: ModelRegistry, platform: PlatformLimits) -> APIRouter:
     """The list, one model, and their aliases without the version."""
     router = APIRouter(tags=["models"])
 
-    async def list_models() -> Response:
+    async def list_models(request: Request) -> Response:
         """List the models that can be used now."""
         ready = [model for model in registry.models if model.state is ModelState.READY]
-        return json_response({"object": "list", "data": [_describe(model) for model in ready]})
+        data = [_describe(model, platform, request.scope) for model in ready]
+        return json_response({"object": "list", "data": data})
 
-    async def retrieve_model(model_id: str) -> Response:
+    async def retrieve_model(request: Request, model_id: str) -> Response:
         """Describe one model."""
-        return json_response(_describe(registry.get(model_id)))
+        return json_response(_describe(registry.get(model_id), platform, request.scope))
 
     router.add_api_route("/v1/models", list_models, methods=["GET"])
     router.add_api_route("/models", list_models, methods=["GET"], include_in_schema=False)
@@ -30,17 +33,17 @@ def models_router(registry: ModelRegistry) -> APIRouter:
     return router
 
 
-def _describe(model: ServedModel) -> dict[str, object]:
+def _describe(model: ServedModel, platform: PlatformLimits, scope: Scope) -> dict[str, object]:
     return {
         "id": model.name,
         "object": "model",
         "created": model.created,
         "owned_by": "embellama",
-        "embellama": _details(model),
+        "embellama": _details(model, platform, scope),
     }
 
 
-def _details(model: ServedModel) -> dict[str, object]:
+def _details(model: ServedModel, platform: PlatformLimits, scope: Scope) -> dict[str, object]:
     engine = model.engine
     manifest = engine.manifest
     return {
@@ -52,6 +55,7 @@ def _details(model: ServedModel) -> dict[str, object]:
             "max_input_tokens": engine.max_input_tokens,
             "max_client_batch_size": engine.config.max_client_batch_size,
             "max_request_tokens": engine.config.max_request_tokens,
+            **platform.describe(scope, engine),
         },
         "engine": engine.backend.name,
         "device": engine.backend.device,
