@@ -13,7 +13,7 @@ import tomllib
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
@@ -26,27 +26,35 @@ _SERVICE_LINK_NAME = re.compile(r"\w+_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|
 _SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://.*")
 
 
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
 def load_settings(arguments: Namespace | None = None) -> Settings:
     """Read all sources. `arguments` holds the flags that were given, by field, and `config`.
 
     Raises:
         SettingsError: a source can't be read, or an option is unknown or invalid; one line.
     """
+    return load_settings_of(Settings, arguments)
+
+
+def load_settings_of(kind: type[SettingsT], arguments: Namespace | None = None) -> SettingsT:
+    """Same as `load_settings`, for a target that has options of its own."""
     flags = dict(vars(arguments or Namespace()))
     config = flags.pop("config", None) or os.environ.get(CONFIG_VARIABLE) or None
-    flags = {name: value for name, value in flags.items() if name in Settings.model_fields}
-    _refuse_unknown_variables(os.environ)
+    flags = {name: value for name, value in flags.items() if name in kind.model_fields}
+    _refuse_unknown_variables(os.environ, kind)
     sources = [
         ("command line", flags),
-        ("environment", _environment()),
+        ("environment", _environment(kind)),
         ("environment", _bare_variables(os.environ)),
-        (f"file {config}", _file(Path(config)) if config else {}),
+        (f"file {config}", _file(Path(config), kind) if config else {}),
     ]
     merged: dict[str, Any] = {}
     for _, values in reversed(sources):
         merged |= values
     try:
-        return Settings(**merged)
+        return kind(**merged)
     except ValidationError as exc:
         raise SettingsError(_explain(exc, sources)) from exc
 
@@ -67,8 +75,8 @@ def variable_name(field: str) -> str:
     return ENV_PREFIX + field.upper()
 
 
-def _environment() -> dict[str, Any]:
-    values = EnvSettingsSource(Settings)()
+def _environment(kind: type[Settings]) -> dict[str, Any]:
+    values = EnvSettingsSource(kind)()
     if _SERVICE_LINK_VALUE.fullmatch(str(values.get("port"))):
         del values["port"]
     return values
@@ -82,8 +90,8 @@ def _bare_variables(environ: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
-    known = {variable_name(field) for field in Settings.model_fields} | {CONFIG_VARIABLE}
+def _refuse_unknown_variables(environ: Mapping[str, str], kind: type[Settings]) -> None:
+    known = {variable_name(field) for field in kind.model_fields} | {CONFIG_VARIABLE}
     for variable in sorted(environ):
         name = variable.upper()
         if not name.startswith(ENV_PREFIX) or name in known:
@@ -99,7 +107,7 @@ def _is_service_link(name: str, value: str) -> bool:
     return _SERVICE_LINK_NAME.fullmatch(name) is not None
 
 
-def _file(path: Path) -> dict[str, Any]:
+def _file(path: Path, kind: type[Settings]) -> dict[str, Any]:
     try:
         text = path.expanduser().read_text("utf-8")
     except (OSError, UnicodeDecodeError) as exc:
@@ -108,8 +116,8 @@ def _file(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise SettingsError(f"The config file {path} must be a table of options.")
     for key in values:
-        if key not in Settings.model_fields:
-            known = nearest(str(key), Settings.model_fields)
+        if key not in kind.model_fields:
+            known = nearest(str(key), kind.model_fields)
             raise SettingsError(f"{key} (file {path}) is not an option.{known}")
     return values
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 
 from functions.docs_page import CONTENT_SECURITY_POLICY, docs_page
 from functions.openapi import openapi_document, write_document
@@ -20,9 +20,11 @@ def docs_router(app: FastAPI) -> APIRouter:
         return openapi_document(app)
 
     @router.get("/openapi.json")
-    async def read_openapi() -> Response:
+    async def read_openapi(request: Request) -> Response:
         """Describe this API in the OpenAPI format, version 3.1."""
-        return Response(write_document(document()), media_type="application/json")
+        base: str = request.scope.get("root_path", "")
+        servers = {"servers": [{"url": base}]} if base else {}  # Behind a gateway's stage.
+        return Response(write_document(document() | servers), media_type="application/json")
 
     @router.get("/docs")
     async def read_docs() -> Response:
