@@ -5,7 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from engine.errors import IntegrityError
+from pydantic import ValidationError
+
+from engine.errors import ExportError, IntegrityError
 from engine.export.certificate import certify, measure_file
 from engine.export.from_onnx import OnnxReference
 from engine.export.gguf_file import GgufFile
@@ -54,17 +56,19 @@ def _write(
     files = len(plan.gguf) + len(plan.onnx)
     step = _Steps(progress, 2 * files + 1)
     (directory / _TOKENIZER).write_text(source.tokenizer_json, "utf-8")
+    tokenizer = entry_of(directory / _TOKENIZER, FileRole.TOKENIZER)
+    base = _manifest(source, tokenizer)
     writer = WeightsWriter(source, directory, work, step)
     writer.write(plan)
     step(f"computing reference vectors for {_GOLDEN} ...")
     golden = source.golden or _make_golden(source, directory)
     write_golden_set(golden, directory / _GOLDEN)
     entries = (
-        entry_of(directory / _TOKENIZER, FileRole.TOKENIZER),
+        tokenizer,
         *writer.entries,
         entry_of(directory / _GOLDEN, FileRole.GOLDEN),
     )
-    draft = ModelBundle(directory, _manifest(source, entries))
+    draft = ModelBundle(directory, base.model_copy(update={"files": entries}))
     _check_sizes(draft.manifest, golden)
     agreements = []
     for entry in weights_files(draft):
@@ -111,29 +115,39 @@ def _check_sizes(manifest: Manifest, golden: GoldenSet) -> None:
         )
 
 
-def _manifest(source: ModelSource, files: tuple[BundleFile, ...]) -> Manifest:
+def _manifest(source: ModelSource, tokenizer: BundleFile) -> Manifest:
+    """The manifest without weights, made first so that a wrong option fails at once."""
     facts = source.facts
-    return Manifest(
-        schema=1,
-        name=facts.name,
-        architecture=source.architecture,
-        pooling=facts.required_pooling,
-        normalize=facts.normalize,
-        max_input_tokens=facts.max_input_tokens,
-        vocabulary_size=source.vocabulary_size,
-        dimensions=source.dimensions,
-        matryoshka_dimensions=facts.matryoshka_dimensions,
-        prompts=dict(facts.prompts),
-        default_prompt_name=facts.default_prompt_name,
-        files=files,
-        fingerprint=source.fingerprint
+    values = {
+        "schema": 1,
+        "name": facts.name,
+        "architecture": source.architecture,
+        "pooling": facts.required_pooling,
+        "normalize": facts.normalize,
+        "max_input_tokens": facts.max_input_tokens,
+        "vocabulary_size": source.vocabulary_size,
+        "dimensions": source.dimensions,
+        "matryoshka_dimensions": facts.matryoshka_dimensions,
+        "prompts": dict(facts.prompts),
+        "default_prompt_name": facts.default_prompt_name,
+        "files": (tokenizer,),
+        "fingerprint": source.fingerprint
         or fingerprint(
             weights_sha256=source.weights_sha256,
-            tokenizer_sha256=files[0].sha256,
+            tokenizer_sha256=tokenizer.sha256,
             pooling=facts.required_pooling,
             normalize=facts.normalize,
             max_input_tokens=facts.max_input_tokens,
             prompts=dict(facts.prompts),
             default_prompt_name=facts.default_prompt_name,
         ),
-    )
+    }
+    try:
+        return Manifest.model_validate(values)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        raise ExportError(
+            f"No bundle can be made: {where}{': ' if where else ''}{message}."
+        ) from exc

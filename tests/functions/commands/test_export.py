@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.model import FileRole, ModelBundle
+from engine.types import Pooling
+from functions.cli import main
+
+CHECKPOINT = Path(__file__).parents[2] / "golden" / "checkpoints" / "bert"
+
+
+def _export(*arguments: str | Path) -> int:
+    return main(["export", *map(str, arguments)])
+
+
+def test_it_makes_a_bundle_and_says_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _export(CHECKPOINT, "--output", tmp_path / "x") == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("name              bert\n")
+    assert "[1/5] writing model.gguf (f32) ..." in captured.err
+    ModelBundle.open(tmp_path / "x").verify_hashes()
+
+
+def test_every_option_is_honoured(tmp_path: Path) -> None:
+    flags = "--name n --pooling mean --no-normalize --max-input-tokens 64 --default-prompt q"
+    more = "--gguf f16 --gguf q8_0 --onnx none --matryoshka 16 --matryoshka 32"
+    prompts = ["--prompt", "q=query: a=b ", "--prompt", "d=document: "]
+    arguments = [*flags.split(), *more.split(), *prompts]
+    assert _export(CHECKPOINT, "--output", tmp_path / "x", *arguments) == 0
+    manifest = ModelBundle.open(tmp_path / "x").manifest
+    assert (manifest.name, manifest.pooling, manifest.normalize) == ("n", Pooling.MEAN, False)
+    assert manifest.max_input_tokens == 64
+    assert manifest.prompts == {"q": "query: a=b ", "d": "document: "}
+    assert (manifest.default_prompt_name, manifest.matryoshka_dimensions) == ("q", (32, 16))
+    assert [row.precision for row in manifest.files if row.role is FileRole.GGUF] == ["f16", "q8_0"]
+    assert manifest.file(FileRole.ONNX) is None
+
+
+def test_force_replaces_another_bundle(tmp_path: Path) -> None:
+    assert _export(CHECKPOINT, "--output", tmp_path / "x", "--gguf", "none") == 0
+    again = (CHECKPOINT, "--output", tmp_path / "x", "--name", "other", "--gguf", "none")
+    assert _export(*again) == 1
+    assert _export(*again, "--force") == 0
+    assert ModelBundle.open(tmp_path / "x").manifest.name == "other"
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "code", "words"),
+    [
+        ("none", [], 1, "none"),
+        (".", [], 1, "is nothing that can be exported"),
+        (CHECKPOINT, ["--gguf", "q2_k"], 1, "'q2_k'"),
+        (CHECKPOINT, ["--pooling", "max"], 2, "--pooling"),
+        (CHECKPOINT, ["--prompt", "q"], 2, "'q' is not of the form NAME=TEXT"),
+        (CHECKPOINT, ["--max-input-tokens", "0"], 2, "not a whole number from 1 on"),
+        (CHECKPOINT, ["--matryoshka", "65"], 1, "matryoshka_dimensions: 65 is not within 64"),
+        (CHECKPOINT, ["--max-input-tokens", "2"], 1, "greater than or equal to 3"),
+        (CHECKPOINT, ["--otput", "y"], 2, "--otput is not an option"),
+    ],
+)
+def test_a_failure_is_one_error_line_and_leaves_nothing(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    source: str | Path,
+    options: list[str],
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _export(source, "--output", tmp_path / "x", *options) == code
+    captured = capsys.readouterr()
+    errors = [line for line in captured.err.splitlines() if line.startswith("embellama export: ")]
+    assert captured.out == ""
+    assert captured.err.splitlines()[-1:] == errors
+    assert words in errors[0]
+    assert list(tmp_path.iterdir()) == []
