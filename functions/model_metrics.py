@@ -47,6 +47,7 @@ class ModelCollector(Collector):
         yield _info(usable)
         yield _certificates(usable)
         yield from _queues(usable)
+        yield _queue_limits(usable)
 
 
 def _build() -> Metric:
@@ -109,3 +110,14 @@ def _queues(models: list[ServedModel]) -> Iterator[Metric]:
             if value is not None:  # not measured yet
                 family.add_metric([model], float(value))
         yield family
+
+
+def _queue_limits(models: list[ServedModel]) -> Metric:
+    family = GaugeMetricFamily(
+        "embellama_queue_limit_tokens",
+        "Tokens that may wait; a request beyond that is refused.",
+        labels=["model"],
+    )
+    for model in models:
+        family.add_metric([model.name or ""], model.engine.config.max_queue_tokens)
+    return family

@@ -141,6 +141,10 @@ def test_what_waits_and_runs_is_read_at_the_scrape() -> None:
         assert seen[f'embellama_queue_{queue}{{model="fake-model"}}'] == 0
 
 
+def test_the_limit_of_the_queue_stands_beside_what_waits(client: TestClient) -> None:
+    assert _value(client, "embellama_queue_limit_tokens", model="fake-model") == 1_200_000
+
+
 def test_nothing_is_in_flight_between_requests(client: TestClient) -> None:
     client.post("/v1/embeddings", json=BODY)
     assert _value(client, "embellama_requests_in_flight") == 0
