@@ -6,9 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self, cast
+from typing import Self
 
 from engine import Engine
 from engine.errors import (
@@ -18,6 +17,7 @@ from engine.errors import (
     NotReadyError,
     ShuttingDownError,
 )
+from functions.engine_slot import EngineSlot
 from functions.errors import ModelNotFoundError, ReloadError
 
 RETRY_AFTER_SECONDS = 2.0
@@ -31,16 +31,6 @@ class ModelState(StrEnum):
     READY = "ready"
     FAILED = "failed"
     DRAINING = "draining"
-
-
-@dataclass(slots=True, eq=False)
-class _Loaded:
-    """An engine and how many requests use it."""
-
-    engine: Engine
-    users: int = 0
-    is_retired: bool = False
-    is_closing: bool = False
 
 
 class ServedModel:
@@ -59,10 +49,9 @@ class ServedModel:
         self.reason = "The model is loading."
         self.detail: str | None = None
         self.created = int(time.time())
-        self._lock = threading.Lock()
         self._reloading = threading.Lock()
         self._open_engine: Callable[[], Engine] | None = None
-        self._loaded: _Loaded | None = None
+        self._slot = EngineSlot()
 
     @property
     def engine(self) -> Engine:
@@ -71,9 +60,7 @@ class ServedModel:
         Raises:
             NotReadyError: it is loading, or can't be used; says why.
         """
-        if self._loaded is None:
-            raise NotReadyError(self.reason, retry_after_seconds=RETRY_AFTER_SECONDS)
-        return self._loaded.engine
+        return self._checked(self._slot.engine)
 
     @contextmanager
     def use(self) -> Iterator[Engine]:
@@ -82,16 +69,13 @@ class ServedModel:
         Raises:
             NotReadyError: see `engine`.
         """
-        with self._lock:
-            _ = self.engine
-            loaded = cast("_Loaded", self._loaded)
-            loaded.users += 1
-        try:
-            yield loaded.engine
-        finally:
-            with self._lock:
-                loaded.users -= 1
-            self._close_if_unused(loaded)
+        with self._slot.use() as engine:
+            yield self._checked(engine)
+
+    def _checked(self, engine: Engine | None) -> Engine:
+        if engine is None:
+            raise NotReadyError(self.reason, retry_after_seconds=RETRY_AFTER_SECONDS)
+        return engine
 
     def load(self, open_engine: Callable[[], Engine]) -> None:
         """Open the engine and be ready; or, where its vectors are not the certified ones, failed.
@@ -111,8 +95,7 @@ class ServedModel:
         """Serve with this engine from now on."""
         self.name = self.name or engine.manifest.name
         self.created = int(time.time())
-        with self._lock:
-            self._loaded = _Loaded(engine)
+        self._slot.put(engine)
         self.state = ModelState.READY
 
     def reload(self, *, allow_space_change: bool = False) -> None:
@@ -137,25 +120,14 @@ class ServedModel:
             self._reloading.release()
 
     def _swap(self, engine: Engine, *, allow_space_change: bool) -> None:
-        old = self._loaded
-        if old is not None and old.engine.space != engine.space and not allow_space_change:
+        old = self._slot.engine
+        if old is not None and old.space != engine.space and not allow_space_change:
             engine.close()
             raise ReloadError(
-                f"Its vector space is {engine.space}, not {old.engine.space}: vectors stored by "
+                f"Its vector space is {engine.space}, not {old.space}: vectors stored by "
                 "clients could not be compared. Send allow_space_change=true if that is wanted."
             )
         self.be_ready(engine)
-        if old is not None:
-            old.is_retired = True
-            self._close_if_unused(old)
-
-    def _close_if_unused(self, loaded: _Loaded) -> None:
-        with self._lock:
-            if not loaded.is_retired or loaded.users or loaded.is_closing:
-                return
-            loaded.is_closing = True
-        # In a thread: closing waits for a batch whose request was cancelled.
-        threading.Thread(target=loaded.engine.close, name="embellama-close", daemon=True).start()
 
     def answers_to(self, name: str) -> bool:
         """Whether clients may ask for it by this name."""
@@ -163,8 +135,7 @@ class ServedModel:
 
     def close(self) -> None:
         """Close the engine, if there is one."""
-        if self._loaded is not None:
-            self._loaded.engine.close()
+        self._slot.close()
 
 
 class ModelRegistry:

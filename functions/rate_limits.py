@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from limits import RateLimitItem, RateLimitItemPerMinute
@@ -23,49 +22,13 @@ from limits.errors import StorageError
 
 from functions.errors import RateLimitError, RequestOverRateLimitError
 from functions.observability import get_logger
+from functions.rate_window import Window, duration
 from functions.settings import Settings, SettingsError
 
 _STORAGE_TIMEOUT_SECONDS = 0.5
 _RETRY_STORAGE_SECONDS = 5.0
 """How long a storage that failed is left alone, so that its time-outs slow nobody down."""
-_MARGIN_SECONDS = 0.001
-"""Added to a time at which the cost would be just a hair too much."""
-
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What a client has used: this minute's count, and the one before that still counts partly.
-
-    `seconds_to_next` is when this count becomes the one before; `previous_seconds` is how much of
-    the minute before lies within the last 60 seconds.
-    """
-
-    limit: int
-    seconds: int
-    previous: int
-    previous_seconds: float
-    current: int
-    seconds_to_next: float
-
-    @property
-    def remaining(self) -> int:
-        """How much fits now."""
-        used = self.previous * self.previous_seconds / self.seconds + self.current
-        return max(0, self.limit - math.floor(used))
-
-    def seconds_until(self, cost: int) -> float:
-        """When so much will fit, if nothing else is taken. `cost` is at most the limit."""
-        if cost <= self.remaining:
-            return 0.0
-        if self.current + cost <= self.limit:
-            return self._faded(self.previous, self.previous_seconds, cost + self.current)
-        return self.seconds_to_next + max(0.0, self._faded(self.current, self.seconds, cost))
-
-    def _faded(self, count: int, seconds: float, cost: int) -> float:
-        """When a count has lost so much weight that the cost fits beside what is left of it."""
-        return seconds - self.seconds * (self.limit - cost + 1) / count + _MARGIN_SECONDS
 
 
 class RateLimiter:
@@ -175,14 +138,6 @@ def open_rate_limiter(settings: Settings) -> RateLimiter | None:
     url = settings.rate_limit_storage
     storage = open_storage(None if url is None else url.get_secret_value())
     return RateLimiter(requests=requests, tokens=tokens, storage=storage)
-
-
-def duration(seconds: float) -> str:
-    """A time as OpenAI's headers have it: `0s`, `120ms`, `1s`, `6m0s`; rounded up."""
-    if 0 < seconds < 1:
-        return f"{max(1, math.ceil(seconds * 1000))}ms"
-    minutes, rest = divmod(math.ceil(seconds), 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
 def open_storage(url: str | None) -> MemoryStorage | RedisStorage:

@@ -13,7 +13,8 @@ import structlog
 from limits.aio.storage import MemoryStorage, RedisStorage
 
 from functions.errors import RateLimitError, RequestOverRateLimitError
-from functions.rate_limits import RateLimiter, Window, duration, open_rate_limiter, open_storage
+from functions.rate_limits import RateLimiter, open_rate_limiter, open_storage
+from functions.rate_window import Window, duration
 from functions.settings import Settings, SettingsError
 from tests.functions.ports import free_port
 
