@@ -156,7 +156,9 @@ def set_log_level(level: LogLevel) -> None:
 
 def log_level() -> LogLevel:
     """The level that is in effect."""
-    return LogLevel(logging.getLevelName(logging.getLogger("embellama").getEffectiveLevel()).lower())
+    return LogLevel(
+        logging.getLevelName(logging.getLogger("embellama").getEffectiveLevel()).lower()
+    )
 
 
 def _renderer(stream: TextIO, *, as_json: bool) -> Processor:

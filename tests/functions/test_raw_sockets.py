@@ -115,8 +115,10 @@ def test_chunks_over_the_limit_are_refused(server: ServerProcess) -> None:
         b"\x00" * 1000 + b"\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
         b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
-        b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n"
-        b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        (
+            b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n"
+            b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+        ),
         b"GET / HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n",
     ],
     ids=["tls", "nul", "version", "negative-length", "smuggling", "header"],
