@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 from engine import Engine
@@ -23,7 +24,7 @@ from functions.middleware.observe import ObserveMiddleware, RequestObserver
 from functions.middleware.rate_limit import RateLimitMiddleware
 from functions.middleware.request_id import RequestIdMiddleware
 from functions.models import ModelRegistry
-from functions.observability import record_of
+from functions.observability import is_probe, record_of
 from functions.platform_limits import NoPlatformLimits, PlatformLimits
 from functions.rate_limits import open_rate_limiter
 from functions.routes.admin import admin_router
@@ -34,6 +35,7 @@ from functions.routes.metrics import metrics_router
 from functions.routes.models import models_router
 from functions.routes.tokenize import tokenize_router
 from functions.settings import Settings
+from functions.tracing import Tracing
 from functions.version import version
 
 DESCRIPTION = "OpenAI-compatible embeddings: one model and the same vectors everywhere."
@@ -43,8 +45,9 @@ def create_app(
     settings: Settings,
     models: Engine | ModelRegistry,
     platform: PlatformLimits = NoPlatformLimits(),  # noqa: B008 - it has no state
+    tracing: Tracing | None = None,
 ) -> FastAPI:
-    """Build an application. Whoever opened the engines closes them."""
+    """Build an application. Whoever opened the engines and the tracing closes them."""
     registry = (
         models
         if isinstance(models, ModelRegistry)
@@ -58,7 +61,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=_telemetry(tracing),
         exception_handlers={HTTPException: _answer_http_exception},
     )
     for limited_router in (embeddings_router, models_router):
@@ -70,8 +73,21 @@ def create_app(
     if settings.admin_key is not None:
         app.include_router(admin_router(registry, settings))
     app.include_router(docs_router(app))
-    _add_middleware(app, settings, [metrics])
+    _add_middleware(app, settings, [metrics] if tracing is None else [metrics, tracing])
     return app
+
+
+def _telemetry(tracing: Tracing | None) -> TelemetryConfig:
+    """FastAPI's own: the spans of requests if they are wanted, and nothing else."""
+    off: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+    if tracing is None:
+        return off
+    return off | {
+        "tracing": True,
+        "tracer_provider": tracing.provider,
+        "operation_spans": False,
+        "exclude": is_probe,
+    }
 
 
 def _add_middleware(app: FastAPI, settings: Settings, observers: Sequence[RequestObserver]) -> None:

@@ -78,6 +78,12 @@ class Settings(EngineConfig, BaseSettings):
         description="Private key of the certificate in PEM format, without a passphrase; "
         "by default it is looked for in the certificate's file.",
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://\S+$",
+        description="OTLP/HTTP collector to send traces to, such as http://localhost:4318; "
+        "OTEL_EXPORTER_OTLP_HEADERS and OTEL_TRACES_SAMPLER are honoured too.",
+    )
     max_body_bytes: int = Field(
         16 * 1024 * 1024, ge=1024, description="Bytes that the body of a request may have."
     )

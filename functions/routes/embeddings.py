@@ -18,13 +18,6 @@ from functions.observability import record_of
 from functions.platform_limits import PlatformLimits, WantedAnswer
 from functions.schemas import EmbeddingsRequest
 
-_OPENAPI = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": EmbeddingsRequest.model_json_schema()}},
-    }
-}
-
 
 def embeddings_router(registry: ModelRegistry, platform: PlatformLimits) -> APIRouter:
     """The route and its alias without the version."""
@@ -37,9 +30,7 @@ def embeddings_router(registry: ModelRegistry, platform: PlatformLimits) -> APIR
         wanted = EmbeddingsRequest.parse(await request.body())
         return await _embed(registry, platform, request, wanted)
 
-    router.add_api_route(
-        "/v1/embeddings", create_embeddings, methods=["POST"], openapi_extra=_OPENAPI
-    )
+    router.add_api_route("/v1/embeddings", create_embeddings, methods=["POST"])
     router.add_api_route(
         "/embeddings", create_embeddings, methods=["POST"], include_in_schema=False
     )
@@ -58,7 +49,7 @@ async def _embed(
         required = request.headers.get("x-embellama-require-space", engine.space)
         if required != engine.space:
             raise SpaceMismatchError(required=required, served=engine.space)
-    platform.check_answer(request.scope, _answer_to(wanted, engine))
+        platform.check_answer(request.scope, _answer_to(wanted, engine))
         started = time.perf_counter()
         result = await while_connected(
             request.receive,

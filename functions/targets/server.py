@@ -25,10 +25,11 @@ from functions.observability import configure_logging, get_logger
 from functions.settings import Settings
 from functions.targets.loading import load, open_configured_engine
 from functions.targets.tls import tls_context
+from functions.tracing import Tracing, open_tracing
 
 _BACKLOG = 2048
 _CLOSE_SECONDS = 1.0
-"""How long a batch that runs may take to end after all requests have been answered."""
+"""How long a batch that runs, or the last traces, may take after all requests were answered."""
 
 
 class Server(uvicorn.Server):
@@ -44,8 +45,9 @@ class Server(uvicorn.Server):
         registry: ModelRegistry,
         load: Callable[[], None],
         tls: ssl.SSLContext | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
-        super().__init__(_uvicorn_config(settings, registry, tls))
+        super().__init__(_uvicorn_config(settings, registry, tls, tracing))
         self._registry = registry
         self._load = load
         self._loading: Future[None] = Future()
@@ -101,9 +103,7 @@ class Server(uvicorn.Server):
         return True
 
 
-def serve(
-    settings: Settings, open_engine: Callable[[ModelOptions], Engine] | None = None
-) -> None:
+def serve(settings: Settings, open_engine: Callable[[ModelOptions], Engine] | None = None) -> None:
     """Serve until a signal comes. Returns after a clean shutdown.
 
     Args:
@@ -119,6 +119,7 @@ def serve(
     configure_logging(settings.log_level, settings.log_format)
     get_logger().info("settings", **settings.redacted())
     tls = tls_context(settings.tls_cert, settings.tls_key)
+    tracing = open_tracing(settings.otlp_endpoint)
     listener = _listen(settings.host, settings.port)
     options = settings.model_options()
     registry = ModelRegistry([ServedModel(model.name, model.aliases) for model in options])
@@ -129,19 +130,24 @@ def serve(
             load(model, partial(opener, wanted), started)
             registry.check_names()
 
-    server = Server(settings, registry, load_all, tls)
+    server = Server(settings, registry, load_all, tls, tracing)
     server.run(sockets=[listener])
-    _close(registry)
+    _end(registry.close, "a running batch was abandoned")
+    if tracing is not None:
+        _end(tracing.close, "the last traces could not be sent")
     if server.failure is not None:
         raise server.failure
     get_logger().info("stopped")
 
 
 def _uvicorn_config(
-    settings: Settings, registry: ModelRegistry, tls: ssl.SSLContext | None
+    settings: Settings,
+    registry: ModelRegistry,
+    tls: ssl.SSLContext | None,
+    tracing: Tracing | None,
 ) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(settings, registry),
+        create_app(settings, registry, tracing=tracing),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -162,12 +168,12 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from exc
 
 
-def _close(registry: ModelRegistry) -> None:
-    """Free the models, unless a run of a runtime does not end: that must not keep the process."""
+def _end(close: Callable[[], None], otherwise: str) -> None:
+    """Close something; what does not come to an end must not keep the process."""
     try:
-        _in_background(registry.close).result(_CLOSE_SECONDS)
+        _in_background(close).result(_CLOSE_SECONDS)
     except TimeoutError:
-        get_logger().warning("a running batch was abandoned")
+        get_logger().warning(otherwise)
 
 
 def _in_background(run: Callable[[], None]) -> Future[None]:
