@@ -34,7 +34,7 @@ class InlineScheduler:
         job = Job.of(encodings, self._limits, self._dimensions)
         job.first_run = job.submitted
         while job.batches:
-            (error,) = run([Part(job, job.batches.pop())], self._compute)
+            (error,) = run([Part(job, job.batches.pop())], self._compute, alone=True)
             if error is not None:
                 job.fail(error)
                 return job.future

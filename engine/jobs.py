@@ -102,22 +102,23 @@ class Part(NamedTuple):
     planned: Planned
 
 
-def run(parts: Sequence[Part], compute: Compute) -> list[BaseException | None]:
+def run(parts: Sequence[Part], compute: Compute, *, alone: bool) -> list[BaseException | None]:
     """Compute one batch made of parts of several requests; keep the vectors.
 
     A batch that fails is split, by request and then by sequence, so that a sequence that can't be
-    computed fails its own request only, and is named by its index there.
+    computed fails its own request only, and is named by its index there. `alone` says that
+    nothing else runs or waits.
 
     Returns:
         What went wrong, for each part; None where its vectors are in its job.
     """
     try:
-        _run_together(parts, compute)
+        _run_together(parts, compute, alone=alone)
     except Exception as exc:  # noqa: BLE001 - handed over; a failed batch must not end a thread
         if not isinstance(exc, BackendError):
             return [exc] * len(parts)
         if len(parts) > 1:
-            return [error for part in parts for error in run([part], compute)]
+            return [error for part in parts for error in run([part], compute, alone=False)]
         return [_run_alone(parts[0], compute, exc)]
     return [None] * len(parts)
 
@@ -127,9 +128,9 @@ def shutting_down() -> ShuttingDownError:
     return ShuttingDownError("The server is shutting down.", retry_after_seconds=1.0)
 
 
-def _run_together(parts: Sequence[Part], compute: Compute) -> None:
+def _run_together(parts: Sequence[Part], compute: Compute, *, alone: bool = False) -> None:
     encodings = [part.job.encodings[index] for part in parts for index in part.planned.indices]
-    vectors = compute(Batch(tuple(encodings)))
+    vectors = compute(Batch(tuple(encodings), alone=alone))
     wanted = (len(encodings), parts[0].job.vectors.shape[1])
     if vectors.shape != wanted:  # numpy would broadcast some of them
         raise BackendError(f"The vectors have the shape {vectors.shape}, not {wanted}.")

@@ -204,11 +204,12 @@ class ServerScheduler:
 
         A method of its own, so that an idle thread does not keep the vectors of its last request.
         """
-        parts = self._next(express=express)
-        if parts is None:
+        picked = self._next(express=express)
+        if picked is None:
             return False
+        parts, alone = picked
         started = time.perf_counter()
-        errors = run(parts, self._compute)
+        errors = run(parts, self._compute, alone=alone)
         done = self._settle(parts, errors, time.perf_counter() - started)
         for (job, _), error in zip(parts, errors, strict=True):
             if error is not None:
@@ -217,8 +218,11 @@ class ServerScheduler:
             job.succeed()
         return True
 
-    def _next(self, *, express: bool) -> list[Part] | None:
-        """Wait for work; take a batch that starts with the request whose turn it is."""
+    def _next(self, *, express: bool) -> tuple[list[Part], bool] | None:
+        """Wait for work; take a batch that starts with the request whose turn it is.
+
+        The second value says whether nothing else runs or waits.
+        """
         with self._lock:
             while not self._may_start(express=express):
                 if self._closed:
@@ -241,10 +245,11 @@ class ServerScheduler:
             else:
                 self._waiting = [job for job in self._waiting if job.batches]
                 heapq.heapify(self._waiting)
+            alone = not self._running and not self._waiting
             self._running += 1
             if not express and self._running >= self._concurrency:
                 self._express_changed.notify()
-            return parts
+            return parts, alone
 
     def _may_start(self, *, express: bool) -> bool:
         """Whether a thread has something to do: an express one only where no other is free."""

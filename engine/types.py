@@ -59,9 +59,13 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Sequences that one backend call computes together. Ragged: padding is the backend's."""
+    """Sequences that one backend call computes together. Ragged: padding is the backend's.
+
+    `alone` says that nothing else runs or waits, so the backend may use all cores for it.
+    """
 
     encodings: tuple[Encoding, ...]
+    alone: bool = False
 
     @property
     def tokens(self) -> int:

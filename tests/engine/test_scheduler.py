@@ -332,6 +332,37 @@ def test_a_batch_that_fails_once_is_computed_again_one_by_one() -> None:
     assert [3, 1, 1, 1] == tried
 
 
+# Alone on the machine
+
+
+def test_a_batch_is_told_whether_it_is_alone() -> None:
+    """A lone request may use all cores; one of several may not."""
+    runs, gate = Runs(), Gate()
+    with serving(runs) as scheduler:
+        result(scheduler.submit(bulk(1)))
+        runs.backend.before_run = gate
+        futures = [scheduler.submit(bulk(1))]
+        assert gate.arrived.wait(PATIENCE_SECONDS)
+        futures += [scheduler.submit(bulk(2))]
+        gate.open()
+        for future in futures:
+            result(future)
+    assert [True, True, False, True] == [batch.alone for batch in runs.backend.batches]
+
+
+def test_no_batch_is_alone_beside_another() -> None:
+    """Two that run at the same time share the cores."""
+    barrier = threading.Barrier(2)
+    runs = Runs()
+
+    def meet(_: Batch) -> None:
+        barrier.wait(PATIENCE_SECONDS)
+
+    with serving(runs, meet, concurrency=2) as scheduler:
+        result(scheduler.submit(bulk(2)))
+    assert [False, False] == [batch.alone for batch in runs.backend.batches]
+
+
 # The express thread
 
 

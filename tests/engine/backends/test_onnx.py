@@ -181,3 +181,15 @@ def test_threads_may_run_it_at_the_same_time(graph: Path) -> None:
 def test_the_width_is_the_models(graph: Path) -> None:
     """The table's vectors come back whole."""
     assert {DIMENSIONS} == {vectors.shape[1] for vectors in run(load(graph), MIXED)}
+
+
+def test_alone_or_not_it_computes_the_same(graph: Path) -> None:
+    """The session with all threads and the one with a single thread agree."""
+    backend = load(graph, threads=2)
+    encodings = tuple(encodings_of([40, 7, 3]))
+    together = run(backend, Batch(encodings))
+    for expected, actual in zip(together, run(backend, Batch(encodings, alone=True)), strict=True):
+        np.testing.assert_allclose(expected, actual, atol=1e-6)
+    backend.close()
+    with pytest.raises(BackendError):
+        backend.run(Batch(encodings, alone=True))
