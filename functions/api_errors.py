@@ -70,7 +70,7 @@ ERROR_ANSWERS: dict[int, ErrorAnswer] = {
         RATE_LIMIT,
         "The server has as much work waiting as it takes. Try again later.",
         "overloaded",
-        headers=_RETRY,
+        headers=(*_RETRY, "x-should-retry"),
     ),
     500: ErrorAnswer(
         "The server failed; its log has the reason under the `x-request-id`.",
@@ -91,6 +91,7 @@ ERROR_ANSWERS: dict[int, ErrorAnswer] = {
         SERVER_ERROR,
         "The request was not done within 10 seconds; what had not run was dropped.",
         "deadline_exceeded",
+        headers=("x-should-retry",),
     ),
 }
 
@@ -119,7 +120,7 @@ HEADERS: dict[str, tuple[str, str | None]] = {
         "The inputs that were cut, as indices and ranges: `0-2,5`. Absent if there are none.",
         r"^\d+(-\d+)?(,\d+(-\d+)?)*$",
     ),
-    "x-should-retry": ("`false`: sending the same again is in vain.", "^false$"),
+    "x-should-retry": ("`false`, if at all: sending the same again is in vain.", "^false$"),
     "retry-after": ("Seconds after which to try again, where that may help.", _NUMBER),
     "retry-after-ms": ("The same in milliseconds.", _NUMBER),
     **{
@@ -129,7 +130,14 @@ HEADERS: dict[str, tuple[str, str | None]] = {
 }
 """What each header of an answer means, and its pattern."""
 
-REQUEST_HEADERS = {
-    "x-embellama-require-space": "Answer only if this is the vector space served, else 409.",
+REQUEST_HEADERS: dict[str, tuple[str, str | None]] = {
+    "x-embellama-require-space": (
+        "Answer only if this is the vector space served, else 409.",
+        None,
+    ),
+    "x-request-timeout-ms": (
+        "Milliseconds after which the answer is of no use: 504 then.",
+        r"^[1-9][0-9]{0,8}$",
+    ),
 }
-"""What each header of a request means."""
+"""What each header of a request means, and its pattern."""

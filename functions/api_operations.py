@@ -79,15 +79,15 @@ class Operation:
     has_rate_limit: bool = False
 
 
-_WORK = (400, 401, 404, 413, 429, 500, 503)
+_WORK = (400, 401, 404, 413, 429, 500, 503, 504)
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("post", "/v1/embeddings"): Operation(
         "createEmbedding",
         "Embeddings",
-        tuple(sorted((*_WORK, 409, 504))),
+        tuple(sorted((*_WORK, 409))),
         request="EmbeddingsRequest",
-        request_headers=("x-embellama-require-space",),
+        request_headers=("x-embellama-require-space", "x-request-timeout-ms"),
         answer_headers=("x-embellama-space", "x-embellama-truncated"),
         has_rate_limit=True,
     ),
@@ -96,6 +96,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "Tokenization",
         _WORK,
         request="TokenizeRequest",
+        request_headers=("x-request-timeout-ms",),
         answer_headers=("x-embellama-truncated",),
         has_rate_limit=True,
     ),

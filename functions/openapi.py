@@ -45,7 +45,13 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
     )
-    for path, methods in document["paths"].items():
+    order = [path for _, path in OPERATIONS]
+    paths = sorted(
+        document["paths"].items(),
+        key=lambda item: order.index(item[0]) if item[0] in order else len(order),
+    )
+    document["paths"] = dict(paths)
+    for path, methods in paths:
         for method, description in methods.items():
             operation = OPERATIONS.get((method, path))
             if operation is not None:
@@ -136,8 +142,7 @@ def _parameter(name: str) -> Schema:
         "name": name,
         "in": "header",
         "required": False,
-        "description": REQUEST_HEADERS[name],
-        "schema": {"type": "string"},
+        **_header(*REQUEST_HEADERS[name]),
     }
 
 

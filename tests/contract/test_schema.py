@@ -62,6 +62,8 @@ def _statuses(api: BaseSchema, method: str, path: str, mode: GenerationMode) -> 
     def check(case: schemathesis.Case[Any]) -> None:
         if isinstance(case.body, dict) and isinstance(case.body.get("model"), str):
             case.body["model"] = MODEL  # or nearly all would end at a model that is not known
+        if case.headers and case.headers.get("x-request-timeout-ms", "").isdecimal():
+            case.headers["x-request-timeout-ms"] = "60000"  # or a 504 would be what was asked for
         statuses.add(case.call_and_validate(checks=CHECKS).status_code)
 
     with structlog.testing.capture_logs():
