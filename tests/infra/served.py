@@ -1,0 +1,71 @@
+"""A certified fake model behind the real server, which breaks as long as a file is there.
+
+As a program: `python -m tests.infra.served FAULT_FILE [field=value ...]`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine.engine import Engine
+from engine.errors import BackendError
+from engine.model import Agreement, Certificate
+from engine.testing import fake_engine
+from engine.types import Batch
+from functions.settings import LogFormat, Settings
+from functions.targets.server import serve
+from tests.functions.targets.serving import ServerProcess
+
+MODEL = "fake-model"
+
+
+def certified_engine(fault: Path) -> Engine:
+    """The fake engine with a certificate, as every exported bundle has one."""
+
+    def fail_if_broken(_: Batch) -> None:
+        if fault.exists():
+            raise BackendError("The backend is broken.")
+
+    engine = fake_engine(dimensions=384, before_run=fail_if_broken, name=MODEL)
+    agreement = Agreement(
+        path="model.onnx",
+        backend="fake",
+        min_cosine=0.99999,
+        mean_cosine=1,
+        max_abs_diff=0,
+        top10_agreement=1,
+        tolerance=0.9999,
+        passed=True,
+    )
+    certificate = Certificate(
+        reference="torch", texts=1, created="2026-01-01T00:00:00Z", tools={}, files=(agreement,)
+    )
+    file = {"role": "onnx", "path": "model.onnx", "sha256": "0" * 64, "bytes": 1}
+    document = engine.manifest.model_dump(mode="json", by_alias=True) | {
+        "certificate": certificate.model_dump(mode="json"),
+        "files": [file | {"precision": "fp32"}],
+    }
+    engine.manifest = type(engine.manifest).model_validate_json(json.dumps(document))
+    return engine
+
+
+def start(fault: Path, **options: object) -> ServerProcess:
+    """A server process, ready to answer."""
+    arguments = [f"{name}={value}" for name, value in options.items()]
+    server = ServerProcess([sys.executable, "-m", "tests.infra.served", str(fault), *arguments])
+    server.event("model ready")
+    return server
+
+
+def main() -> None:
+    fault, *options = sys.argv[1:]
+    values: dict[str, Any] = {"port": 0} | dict(option.split("=", 1) for option in options)
+    settings = Settings(log_format=LogFormat.JSON, **values)
+    serve(settings, lambda _: certified_engine(Path(fault)))
+
+
+if __name__ == "__main__":
+    main()

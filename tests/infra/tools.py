@@ -1,0 +1,35 @@
+"""Where the tools are that check files; a test that lacks one says what was not checked."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.contract.environments import python_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+INFRA = ROOT / "infra"
+
+
+def installed(program: str, unchecked: str) -> str:
+    """The path of a program that the system's packages bring, or a skip."""
+    path = shutil.which(program, path="/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin")
+    if path is None:
+        pytest.skip(f"{program} is not installed: {unchecked}")
+    return path
+
+
+def pinned(program: str) -> str:
+    """The path of a program of the infra environment."""
+    return str(python_environment("infra").parent / program)
+
+
+def output(command: Sequence[str | Path], *, stdin: str | None = None) -> str:
+    """What a program that must succeed wrote."""
+    result = subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
