@@ -6,9 +6,15 @@ As a program: `python -m tests.infra.served FAULT_FILE [field=value ...]`.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import httpx2
 
 from engine.engine import Engine
 from engine.errors import BackendError
@@ -17,9 +23,27 @@ from engine.testing import fake_engine
 from engine.types import Batch
 from functions.settings import LogFormat, Settings
 from functions.targets.server import serve
-from tests.functions.targets.serving import ServerProcess
+from tests.functions.ports import free_port
+from tests.infra.tools import ROOT, until
 
 MODEL = "fake-model"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The process and where it listens."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def is_ready(self) -> bool:
+        """Whether the readiness probe succeeds."""
+        assert self.process.poll() is None, "the server has ended"
+        return httpx2.get(f"{self.url}/health/ready").status_code == 200
 
 
 def certified_engine(fault: Path) -> Engine:
@@ -52,17 +76,27 @@ def certified_engine(fault: Path) -> Engine:
     return engine
 
 
-def start(fault: Path, **options: object) -> ServerProcess:
-    """A server process, ready to answer."""
-    arguments = [f"{name}={value}" for name, value in options.items()]
-    server = ServerProcess([sys.executable, "-m", "tests.infra.served", str(fault), *arguments])
-    server.event("model ready")
-    return server
+@contextmanager
+def started(fault: Path, *, port: int = 0, **options: object) -> Iterator[Served]:
+    """A server process that is ready. Its log goes into a file, as nobody reads it meanwhile."""
+    port = port or free_port()
+    given = {"port": port, "log_level": "warning"} | options
+    arguments = [f"{name}={value}" for name, value in given.items()]
+    command = [sys.executable, "-m", "tests.infra.served", str(fault), *arguments]
+    with fault.with_suffix(".log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
+    server = Served(process, port)
+    try:
+        until(server.is_ready, "the server is not ready")
+        yield server
+    finally:
+        process.kill()
+        process.wait()
 
 
 def main() -> None:
     fault, *options = sys.argv[1:]
-    values: dict[str, Any] = {"port": 0} | dict(option.split("=", 1) for option in options)
+    values: dict[str, Any] = dict(option.split("=", 1) for option in options)
     settings = Settings(log_format=LogFormat.JSON, **values)
     serve(settings, lambda _: certified_engine(Path(fault)))
 

@@ -29,7 +29,7 @@ LABELS_OF_PROMETHEUS = {"job", "instance"}
 
 
 def _live_metrics(fault: Path) -> str:
-    with served.start(fault) as server:
+    with served.started(fault) as server:
         for body in ({"model": served.MODEL, "input": "a"}, {"model": served.MODEL}):
             httpx2.post(f"{server.url}/v1/embeddings", json=body)
         return httpx2.get(f"{server.url}/metrics").text

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
+import httpx2
 import pytest
 
 from tests.contract.environments import python_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra"
+Found = TypeVar("Found")
 
 
 def installed(program: str, unchecked: str) -> str:
@@ -33,3 +38,15 @@ def output(command: Sequence[str | Path], *, stdin: str | None = None) -> str:
     result = subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
+
+
+def until(condition: Callable[[], Found | None], what: str, seconds: float = 60) -> Found:
+    """Ask ten times a second until there is an answer; what no one tells us can't be awaited."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with suppress(httpx2.TransportError):
+            found = condition()
+            if found:
+                return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what}: not within {seconds:g} s")
