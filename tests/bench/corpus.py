@@ -11,8 +11,27 @@ from collections.abc import Iterator
 from functools import cache
 
 SHORT_QUERY = "how do I read a file line by line"
-_PACKAGES = ("collections", "concurrent", "email", "http", "importlib", "json", "logging", "unittest")
-_MODULES = ("argparse", "ast", "asyncio", "decimal", "difflib", "inspect", "pathlib", "statistics", "typing")
+_PACKAGES = (
+    "collections",
+    "concurrent",
+    "email",
+    "http",
+    "importlib",
+    "json",
+    "logging",
+    "unittest",
+)
+_MODULES = (
+    "argparse",
+    "ast",
+    "asyncio",
+    "decimal",
+    "difflib",
+    "inspect",
+    "pathlib",
+    "statistics",
+    "typing",
+)
 _SEED = 20
 _WORDS_AT_MOST = 190
 
@@ -23,9 +42,11 @@ def docstrings() -> tuple[str, ...]:
     found: dict[str, None] = {}
     for module in _modules():
         for _, member in inspect.getmembers(module):
-            for candidate in (member, *vars(member).values()) if inspect.isclass(member) else (member,):
+            for candidate in (
+                (member, *vars(member).values()) if inspect.isclass(member) else (member,)
+            ):
                 text = getattr(candidate, "__doc__", None)
-                if isinstance(text, str) and len(text.split()) >= 3:  # noqa: PLR2004
+                if isinstance(text, str) and len(text.split()) >= 3:
                     found[" ".join(text.split())] = None
     return tuple(found)
 

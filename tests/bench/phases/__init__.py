@@ -1,0 +1,1 @@
+"""What is measured: one phase a file, each can be run alone."""

@@ -1,0 +1,156 @@
+"""Who is measured: our server, the bare runtime, and the peers that can be had here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from engine.export.default_model import (
+    DEFAULT_MODEL_NAME,
+    ensure_default_bundle,
+    installed_checkpoint,
+)
+from tests.bench.corpus import SHORT_QUERY
+from tests.bench.environments import (
+    CACHE,
+    INFINITY,
+    LLAMA_CPP,
+    SENTENCE_TRANSFORMERS,
+    Environment,
+    UnavailableError,
+)
+from tests.bench.figures import Figures
+from tests.bench.processes import HttpServer, Program, program_path
+
+OURS = "ours"
+PEERS = ("infinity", "llama_cpp", "llama_cpp-q8_0", "sentence-transformers")
+_SAME_MODEL = 0.99
+
+
+def open_ours(*options: str, name: str = OURS) -> HttpServer:
+    """`embellama serve` as anybody starts it, with the default model; logs go to a file."""
+    return HttpServer(
+        name,
+        lambda port: [
+            *(sys.executable, "-m", "functions.cli", "serve", "--port", str(port)),
+            *("--log-format", "json", *options),
+        ],
+        model=DEFAULT_MODEL_NAME,
+    )
+
+
+def open_bare_runtime() -> Program:
+    """ONNX Runtime over the bundle's graph, in the best simple loop."""
+    return open_program("bare_runtime", str(ensure_default_bundle()))
+
+
+def open_program(name: str, *arguments: str) -> Program:
+    """One of our programs, in this environment."""
+    return Program(name, [sys.executable, "-m", f"tests.bench.programs.{name}", *arguments])
+
+
+def open_infinity() -> HttpServer:
+    """Infinity with optimum, over the ONNX file that torch exports of the checkpoint."""
+    INFINITY.ensure()
+    model = CACHE / "infinity-model"
+    if not (model / "model.onnx").is_file():
+        _run(INFINITY, "export_checkpoint", str(installed_checkpoint()), str(model))
+    return HttpServer(
+        "infinity",
+        lambda port: [
+            *(str(INFINITY.python.with_name("infinity_emb")), "v2", "--model-id", str(model)),
+            *("--engine", "optimum", "--device", "cpu", "--host", "127.0.0.1"),
+            *("--port", str(port), "--served-model-name", "model"),
+        ],
+        model="model",
+        path="/embeddings",
+    )
+
+
+def open_llama_cpp(precision: str | None = None) -> HttpServer:
+    """llama_cpp.server over the bundle's GGUF file, or the one of another precision."""
+    LLAMA_CPP.ensure()
+    name = "model.gguf" if precision is None else f"model.{precision}.gguf"
+    directory = ensure_default_bundle() if precision is None else CACHE / "bundle-q8_0"
+    model = directory / name
+    if not model.is_file():
+        raise UnavailableError(f"there is no {model.name}")
+    return HttpServer(
+        "llama_cpp" if precision is None else f"llama_cpp-{precision}",
+        lambda port: [
+            *(str(LLAMA_CPP.python), "-m", "llama_cpp.server", "--model", str(model)),
+            *("--embedding", "true", "--n_ctx", "512", "--n_threads", "2"),
+            *("--n_threads_batch", "2", "--host", "127.0.0.1", "--port", str(port)),
+            *("--verbose", "false"),
+        ],
+        model="model",
+    )
+
+
+def open_sentence_transformers() -> Program:
+    """sentence-transformers on torch, in process."""
+    SENTENCE_TRANSFORMERS.ensure()
+    return Program(
+        "sentence-transformers",
+        [
+            str(SENTENCE_TRANSFORMERS.python),
+            str(program_path("sentence_transformers_loop")),
+            str(installed_checkpoint()),
+        ],
+    )
+
+
+@contextmanager
+def peers(wanted: Sequence[str], figures: Figures) -> Iterator[list[HttpServer]]:
+    """The peers that speak HTTP, ready; those that can't be had are noted instead."""
+    openers: dict[str, Callable[[], HttpServer]] = {
+        "infinity": open_infinity,
+        "llama_cpp": open_llama_cpp,
+        "llama_cpp-q8_0": lambda: open_llama_cpp("q8_0"),
+    }
+    with ExitStack() as stack:
+        ready = []
+        for name, opener in openers.items():
+            if name not in wanted:
+                continue
+            try:
+                server = stack.enter_context(opener())
+                server.wait_until_ready()
+            except UnavailableError as exc:
+                figures.note(f"{name} is left out: {exc}")
+            else:
+                ready.append(server)
+        yield ready
+
+
+def note_likeness(ours: HttpServer, others: Sequence[HttpServer], figures: Figures) -> None:
+    """Say how close the vectors of the peers are: a peer must compute the same model."""
+    vector = ours.embed([SHORT_QUERY])[0]
+    for other in others:
+        theirs = other.embed([SHORT_QUERY])[0]
+        cosine = float(vector @ theirs / np.linalg.norm(vector) / np.linalg.norm(theirs))
+        figures.note(f"cosine of {other.name} to ours, short query: {cosine:.6f}")
+        if cosine < _SAME_MODEL:
+            figures.note(f"{other.name} does not compute the same vectors")
+
+
+def _run(environment: Environment, program: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [str(environment.python), str(program_path(program)), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        words = done.stderr.strip().splitlines()
+        raise UnavailableError(f"{program} failed: {words[-1] if words else 'silently'}")
+
+
+def bundle_file(name: str) -> Path:
+    """A file of the default bundle."""
+    return ensure_default_bundle() / name
