@@ -12,11 +12,6 @@ from functions.settings import Settings
 class LambdaSettings(Settings):
     """All options of the Lambda target; in the environment with the prefix EMBELLAMA_."""
 
-    model_source: str | None = Field(
-        None,
-        description="Where the bundle comes from, such as s3://BUCKET/PREFIX; it is fetched to "
-        "/tmp and hashed. By default it is `model_path`, or `model` beside the code.",
-    )
     cache_directory: Path = Field(
         Path("/tmp/embellama"),  # noqa: S108 - the only place that Lambda lets us write to
         description="Where a fetched bundle and the API keys are kept.",

@@ -107,15 +107,17 @@ def _open(
 
 
 def _bundle(settings: LambdaSettings, environment: LambdaEnvironment) -> Path:
-    if settings.model_source is None:
-        return settings.model_path or environment.root / _BUNDLE_NAME
+    """The directory at `model_path`, or what is fetched from there; by default one in the code."""
+    source = settings.model_path or str(environment.root / _BUNDLE_NAME)
+    if Path(source).is_dir() or settings.model_path is None:
+        return Path(source)
     from engine.model import FileRole
     from engine.sources import FileFilter, resolve
 
     roles = {FileRole.TOKENIZER, FileRole.ONNX, FileRole.ONNX_DATA, FileRole.GOLDEN}
     precision = None if settings.precision == "auto" else settings.precision
     return resolve(
-        settings.model_source,
+        source,
         cache_directory=settings.cache_directory,
         files=FileFilter(frozenset(roles), precision),
         progress=lambda line: get_logger().info("bundle", step=line),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -11,7 +11,9 @@ from engine.errors import EmbellamaError
 from functions.clients import client_of
 from functions.middleware.api_key import ADMIN_PREFIX, OPEN_PATHS
 from functions.observability import is_probe, record_of
-from functions.rate_limits import RateLimiter
+
+if TYPE_CHECKING:
+    from functions.rate_limits import RateLimiter
 
 TakeTokens: TypeAlias = Callable[[int], Awaitable[None]]
 
