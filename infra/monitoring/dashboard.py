@@ -1,4 +1,4 @@
-"""Writes the Grafana dashboard from panels.toml: `python infra/monitoring/dashboard.py`."""  # noqa: INP001 - a program, not a package
+"""Writes the Grafana dashboard from panels.toml: `python infra/monitoring/dashboard.py`."""  # noqa: INP001
 
 from __future__ import annotations
 
