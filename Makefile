@@ -12,7 +12,7 @@ COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --g
 SERVE_EXTRAS := --extra cpu --extra export --extra default-model --extra yaml --extra server
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint format bench lock clean
+.PHONY: help serve serve-lambda test test-images lint format bench bench-lambda lambda-zip lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,20 @@ format: $(VENV)/.dev ## Format the code
 bench: $(VENV)/.dev ## Measure the server on this machine
 	$(BIN)/python -m tests.bench $(ARGS)
 
+serve-lambda: $(VENV)/.dev ## Run the Lambda target behind the emulator on 127.0.0.1:9000 (ARGS="--kind rest_api")
+	@exec $(BIN)/python -m tests.aws_lambda.gateway $(ARGS)
+
+lambda-zip: $(VENV)/.serve ## Make build/embellama-lambda.zip with the default model (ARGS="--machine aarch64")
+	@mkdir -p build
+	@$(BIN)/python infra/aws/lambda/package.py --zip build/embellama-lambda.zip $(ARGS) --bundle \
+		"$$($(BIN)/python -c 'from engine.export.default_model import ensure_default_bundle as e; print(e())')"
+
+bench-lambda: $(VENV)/.dev lambda-zip ## Measure the Lambda target: cold starts, overhead, sizes
+	$(BIN)/python -m tests.bench.lambda_bench $(ARGS)
+
+test-images: $(VENV)/.dev ## Build the images with buildah and run them (as root; needs buildah, debootstrap)
+	TEST_IMAGES=1 $(BIN)/pytest -m images $(ARGS)
+
 lock: $(VENV)/.serve ## Resolve the dependencies anew and pin them with hashes
 	$(COMPILE) $(UPGRADE) --all-extras --group dev --group build --output-file $(LOCKS)/dev.txt
 	$(UV) pip compile --group clients --universal --python-version 3.11 --generate-hashes \
@@ -42,6 +56,7 @@ lock: $(VENV)/.serve ## Resolve the dependencies anew and pin them with hashes
 	$(UV) pip compile --group infra --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/infra.txt
 	$(COMPILE) $(SERVE_EXTRAS) --group build --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/serve.txt
+	$(COMPILE) --extra cpu --extra lambda --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/lambda.txt
 
 clean: ## Remove the environment and caches of tools
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
