@@ -51,8 +51,8 @@ test-images: $(VENV)/.dev ## Build the images with buildah and run them (as root
 
 lock: $(VENV)/.serve ## Resolve the dependencies anew and pin them with hashes
 	$(COMPILE) $(UPGRADE) --all-extras --group dev --group build --output-file $(LOCKS)/dev.txt
-	$(UV) pip compile --group clients --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/clients.txt
+	$(UV) pip compile --group litellm --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/litellm.txt
 	$(UV) pip compile --group infra --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/infra.txt
 	$(COMPILE) $(SERVE_EXTRAS) --group build --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/serve.txt

@@ -181,7 +181,8 @@ def error_response(exc: BaseException) -> Response:
         return _http_error_response(exc)
     status, kind = status_of(type(exc))
     if status == 500 or not isinstance(exc, EmbellamaError):
-        return _response(500, GENERIC_MESSAGE, SERVER_ERROR, None, "internal_error")
+        param = exc.param if isinstance(exc, engine_errors.FailedInputError) else None
+        return _response(500, GENERIC_MESSAGE, SERVER_ERROR, param, "internal_error")
     param = exc.param if isinstance(exc, InvalidInputError) else None
     return _response(status, _public_message(exc), kind, param, exc.code, _headers(exc))
 

@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from engine import Engine
+from engine.breaker import BreakerState
 from engine.scheduler import QueueState
 from functions.models import ModelRegistry, ModelState, ServedModel
 from functions.version import version
@@ -39,11 +40,13 @@ class ModelCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """One sample a model."""
         yield _build()
-        ready = self._models.state() is ModelState.READY
+        usable = [model for model in self._models.models if model.state is ModelState.READY]
+        ready = self._models.state() is ModelState.READY and all(
+            model.engine.breaker_state is BreakerState.CLOSED for model in usable
+        )
         yield GaugeMetricFamily(
             "embellama_ready", "1 if /health/ready answers 200.", value=float(ready)
         )
-        usable = [model for model in self._models.models if model.state is ModelState.READY]
         yield _info(usable)
         yield _certificates(usable)
         yield from _queues(usable)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Self
 
 import orjson
@@ -15,7 +14,7 @@ from engine.config import EngineConfig
 class ModelOptions(EngineConfig):
     """One table of `models`. An engine's option that is left out is that of the whole server."""
 
-    path: Path | None = Field(None, description="Directory of the bundle.")
+    path: str | None = Field(None, min_length=1, description="As model_path.")
     name: str | None = Field(
         None, min_length=1, description="Name in answers; by default the manifest's."
     )

@@ -45,10 +45,16 @@ class Settings(EngineConfig, BaseSettings):
         frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_ignore_empty=True
     )
 
-    model_path: Path | None = Field(
+    model_path: str | None = Field(
         None,
-        description="Directory of the model bundle to serve; "
-        "by default all-MiniLM-L6-v2, made once into the user's cache.",
+        min_length=1,
+        description="Model to serve: the path of a bundle, a GGUF file, a checkpoint or an ONNX "
+        "directory, ORG/NAME@REVISION of the hub, or s3://BUCKET/PREFIX. What is not a bundle is "
+        "made into one in the user's cache, once. By default all-MiniLM-L6-v2.",
+    )
+    offline: bool = Field(
+        default=False,
+        description="Never use the network for a model: take what was fetched before.",
     )
     model_name: str | None = Field(
         None,

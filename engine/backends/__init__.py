@@ -10,7 +10,7 @@ from engine.errors import ConfigurationError
 from engine.model import BundleFile, FileRole, ModelBundle
 
 _EXACTNESS = ("fp32", "f32", "f16", "bf16", "q8_0")
-"""Precisions that `auto` chooses from, the most exact one first."""
+"""What `auto` looks for, the most exact one first; then it takes whatever there is."""
 _ROLES = {BackendChoice.ONNX: FileRole.ONNX, BackendChoice.GGUF: FileRole.GGUF}
 
 
@@ -77,7 +77,7 @@ def open_backend(
 
 def _choose_file(bundle: ModelBundle, backend: BackendChoice, precision: str) -> BundleFile:
     files = _files(bundle, backend)
-    for wanted in _EXACTNESS if precision == "auto" else (precision,):
+    for wanted in (*_EXACTNESS, *sorted(files)) if precision == "auto" else (precision,):
         if wanted in files:
             return files[wanted]
     offered = ", ".join(sorted(files)) or "none"

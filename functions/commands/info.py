@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from engine.bundles import ensure_bundle
+from engine.export.progress import to_stderr
 from engine.model import Manifest, ModelBundle
 
 
@@ -14,15 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "bundle",
         nargs="?",
-        type=Path,
-        metavar="BUNDLE",
-        help="directory of a bundle (default: the default model's, made if need be)",
+        metavar="MODEL",
+        help="a bundle, or what --model-path takes (default: the default model)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the summary."""
-    bundle = ModelBundle.open(args.bundle or _default_bundle())
+    bundle = ModelBundle.open(ensure_bundle(args.bundle, progress=to_stderr))
     sys.stdout.write(summary(bundle.directory, bundle.manifest))
     return 0
 
@@ -67,9 +68,3 @@ def _certificate(manifest: Manifest) -> list[str]:
             for entry in certificate.files
         ),
     ]
-
-
-def _default_bundle() -> Path:
-    from engine.export.default_model import ensure_default_bundle  # heavy, and needed only here
-
-    return ensure_default_bundle()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from engine.bundles import ensure_bundle
+from engine.export.progress import to_stderr
 from engine.model import ModelBundle
 from engine.verify import FileReport, VerifyReport, verify
 
@@ -20,16 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "bundle",
         nargs="?",
-        type=Path,
-        metavar="BUNDLE",
-        help="directory of a bundle (default: the default model's, made if need be)",
+        metavar="MODEL",
+        help="a bundle, or what --model-path takes (default: the default model)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what was found; 0 if at least one file was checked and nothing failed, else 1."""
-    report = verify(ModelBundle.open(args.bundle or _default_bundle()))
+    report = verify(ModelBundle.open(ensure_bundle(args.bundle, progress=to_stderr)))
     sys.stdout.write(_json(report) if args.json else _table(report))
     return 0 if report.passed else 1
 
@@ -79,9 +79,3 @@ def _row(report: FileReport) -> tuple[str, ...]:
         f"{found.tolerance}",
         "passed" if found.passed else "FAILED",
     )
-
-
-def _default_bundle() -> Path:
-    from engine.export.default_model import ensure_default_bundle  # heavy, and needed only here
-
-    return ensure_default_bundle()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from engine import Engine
 from engine.cpu import available_cpus
@@ -43,12 +42,10 @@ def _describe(engine: Engine) -> dict[str, object]:
     }
 
 
-def open_configured_engine(model: ModelOptions) -> Engine:
-    """Open the bundle at `path`, or the default model's, which may have to be made first."""
-    return Engine.open(model.path or _default_bundle(), model.engine_config())
+def open_configured_engine(model: ModelOptions, *, offline: bool = False) -> Engine:
+    """Open the bundle of `path`, or the default model's; it may have to be fetched or made."""
+    from engine.bundles import ensure_bundle  # only where no engine was given
+    from engine.export.progress import to_stderr
 
-
-def _default_bundle() -> Path:
-    from engine.export.default_model import ensure_default_bundle  # heavy, and needed only here
-
-    return ensure_default_bundle()
+    directory = ensure_bundle(model.path, offline=offline, progress=to_stderr)
+    return Engine.open(directory, model.engine_config())

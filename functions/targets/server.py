@@ -123,7 +123,7 @@ def serve(settings: Settings, open_engine: Callable[[ModelOptions], Engine] | No
     listener = _listen(settings.host, settings.port)
     options = settings.model_options()
     registry = ModelRegistry([ServedModel(model.name, model.aliases) for model in options])
-    opener = open_engine or open_configured_engine
+    opener = open_engine or partial(open_configured_engine, offline=settings.offline)
 
     def load_all() -> None:
         for model, wanted in zip(registry.models, options, strict=True):

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 from engine import EngineConfig
 from functions.settings import Settings
 
@@ -19,7 +17,7 @@ def test_engine_config_carries_changed_values() -> None:
 
 
 def test_redacted_settings_are_plain_values() -> None:
-    assert Settings(model_path=Path("/m")).redacted()["model_path"] == "/m"
+    assert Settings(model_path="/m").redacted()["model_path"] == "/m"
 
 
 def test_redacted_settings_hide_secrets() -> None:
