@@ -1,0 +1,91 @@
+"""What is to be served -> a bundle on this machine: found, fetched, or made once."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+from engine.errors import BundleError, ConfigurationError
+from engine.model import MANIFEST_NAME, ModelBundle, sha256_of
+from engine.sources import resolve
+
+_IDENTIFYING_SUFFIXES = frozenset({".safetensors", ".gguf", ".onnx", ".json"})
+
+
+def ensure_bundle(
+    source: str | None = None,
+    *,
+    cache_directory: Path | None = None,
+    offline: bool = False,
+    progress: Callable[[str], None],
+) -> Path:
+    """Directory of the bundle of `source`.
+
+    Args:
+        source: a path, `ORG/NAME@REVISION` of the hub, `package:NAME` or `s3://BUCKET/PREFIX`;
+            the default model if None. What is not a bundle but can be exported is exported into
+            the cache, once.
+        cache_directory: where bundles are kept; by default the user's cache.
+        offline: never use the network; what was fetched before is taken from the cache.
+        progress: called with one line at each step that takes time.
+
+    Raises:
+        BundleError: the source can't be had, or no bundle can be made of it.
+        ConfigurationError: a package that this needs is not installed.
+    """
+    root = cache_directory or platformdirs.user_cache_path("embellama")
+    if source is None:
+        default_model = importlib.import_module("engine.export.default_model")
+        made: Path = default_model.ensure_default_bundle(root, progress)
+        return made
+    path = resolve(source, cache_directory=root, offline=offline, progress=progress)
+    return path if (path / MANIFEST_NAME).is_file() else _export(path, root, progress)
+
+
+def _export(path: Path, root: Path, progress: Callable[[str], None]) -> Path:
+    try:
+        from engine.export import EXPORTER_VERSION
+        from engine.export.atomic import build_once
+        from engine.export.bundle import write_bundle
+        from engine.export.options import ExportOptions
+    except ImportError as exc:
+        raise ConfigurationError(
+            f"{path} is not a bundle, and making one of it needs the package {exc.name}: install "
+            "the extra 'export', or make the bundle elsewhere with embellama export."
+        ) from exc
+
+    def build(directory: Path) -> None:
+        write_bundle(path, directory, ExportOptions(), progress)
+
+    target = root / "exports" / f"{path.stem}-{_identity(path, EXPORTER_VERSION)}"
+    if not _is_complete(target):
+        progress(f"making a bundle of {path} in {target}, once ...")
+        build_once(
+            target,
+            is_complete=_is_complete,
+            build=build,
+            progress=progress,
+        )
+    return target
+
+
+def _is_complete(target: Path) -> bool:
+    try:
+        ModelBundle.open(target)
+    except BundleError:
+        return False
+    return True
+
+
+def _identity(path: Path, exporter_version: object) -> str:
+    """12 hex digits that change with the source's files and with the exporter."""
+    digest = hashlib.sha256(str(exporter_version).encode())
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
+    for file in files:
+        if file.is_file() and file.suffix in _IDENTIFYING_SUFFIXES:
+            digest.update(f"{file.name} {sha256_of(file)}\n".encode())
+    return digest.hexdigest()[:12]

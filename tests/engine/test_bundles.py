@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engine import Engine
+from engine.bundles import ensure_bundle
+from engine.errors import ExportError, SourceError
+from engine.golden import closeness
+from tests.torch_golden import GOLDEN, read_torch_golden
+
+CHECKPOINT = GOLDEN / "checkpoints" / "roberta"
+
+
+def _ensure(source: Path | str, cache: Path, lines: list[str] | None = None) -> Path:
+    said = [] if lines is None else lines
+    return ensure_bundle(str(source), cache_directory=cache, progress=said.append)
+
+
+def test_a_checkpoint_is_made_into_a_bundle_once(tmp_path: Path) -> None:
+    """The first start makes it, the second only finds it; its vectors are torch's."""
+    lines: list[str] = []
+    made = _ensure(CHECKPOINT, tmp_path, lines)
+    assert [] != lines
+    again: list[str] = []
+    assert made == _ensure(CHECKPOINT, tmp_path, again)
+    assert [] == again
+    golden = read_torch_golden(CHECKPOINT / "golden.json")
+    with Engine.open(made) as engine:
+        vectors = engine.embed([text.input_ids.tolist() for text in golden.texts]).vectors
+    assert closeness(golden.vectors, vectors).min_cosine >= 0.9999
+
+
+def test_a_gguf_file_can_be_served(tmp_path: Path) -> None:
+    """The GGUF of a bundle, alone, gives the same vectors as the bundle."""
+    made = _ensure(CHECKPOINT, tmp_path / "first")
+    file = tmp_path / "small.gguf"
+    shutil.copy(made / "model.gguf", file)
+    with (
+        Engine.open(made) as expected,
+        Engine.open(_ensure(file, tmp_path / "second")) as actual,
+    ):
+        ids = [
+            text.input_ids.tolist() for text in read_torch_golden(CHECKPOINT / "golden.json").texts
+        ]
+        cosine = closeness(expected.embed(ids).vectors, actual.embed(ids).vectors).min_cosine
+    assert cosine >= 0.9999
+
+
+def test_another_version_of_a_source_is_another_bundle(tmp_path: Path) -> None:
+    """What was made of a file that has changed is not served for the new one."""
+    source = tmp_path / "source"
+    shutil.copytree(CHECKPOINT, source)
+    first = _ensure(source, tmp_path)
+    tokens = source / "modules.json"
+    tokens.write_text(tokens.read_text("utf-8") + "\n", "utf-8")
+    assert first != _ensure(source, tmp_path)
+
+
+def test_a_bundle_is_served_where_it_is(tmp_path: Path) -> None:
+    """Nothing is copied."""
+    made = _ensure(CHECKPOINT, tmp_path)
+    assert made == _ensure(made, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_path_to_nothing_is_one_error(tmp_path: Path) -> None:
+    """It says what was looked for."""
+    with pytest.raises(SourceError, match="missing-model"):
+        _ensure(tmp_path / "missing-model", tmp_path)
+
+
+def test_what_is_no_model_is_one_error_and_leaves_nothing(tmp_path: Path) -> None:
+    """A text file can't be served, and the cache has no half-made bundle."""
+    source = tmp_path / "notes.gguf"
+    source.write_text("not a model", "utf-8")
+    with pytest.raises(ExportError):
+        _ensure(source, tmp_path / "cache")
+    assert [] == list(tmp_path.rglob("manifest.json"))
