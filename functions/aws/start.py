@@ -22,7 +22,7 @@ from functions.aws.settings import LambdaSettings
 from functions.aws.speed import Speed
 from functions.models import ModelRegistry, ServedModel
 from functions.observability import configure_logging, get_logger
-from functions.settings import LogFormat
+from functions.settings import LogFormat, LogLevel
 from functions.settings_sources import load_settings_of
 from functions.version import version
 
@@ -41,6 +41,7 @@ def start(
     Raises:
         EmbellamaError: it can't start; the reason has been logged in one line.
     """
+    configure_logging(LogLevel.INFO, LogFormat.JSON)  # Until the settings are known.
     try:
         return _start(phases, LambdaEnvironment.read(environ), open_engine)
     except EmbellamaError as exc:
