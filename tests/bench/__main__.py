@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "command": " ".join(["python -m tests.bench", *given]),
     }
     stem = "bench" if not args.only else "-".join(phases)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # So that servers are ended, too.
     try:
         for phase in phases:
             importlib.import_module(f"tests.bench.phases.{phase}").run(context)

@@ -22,6 +22,7 @@ _START_SECONDS = 300
 _STOP_SECONDS = 20
 _ANSWER_SECONDS = 600
 OFFLINE = {
+    "PYTHONFAULTHANDLER": "1",
     "HF_HUB_OFFLINE": "1",
     "INFINITY_ANONYMOUS_USAGE_STATS": "0",
     "TOKENIZERS_PARALLELISM": "true",
@@ -139,9 +140,12 @@ class HttpServer(Process):
         self, texts: Sequence[str], headers: Mapping[str, str] | None = None
     ) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Vectors of a few texts, as floats."""
-        request = urllib.request.Request(  # noqa: S310 - always http to this machine
-            self.url, self.body(texts), {"content-type": "application/json", **(headers or {})}
-        )
+        sent = {
+            **(headers or {}),
+            "content-type": "application/json",
+            "accept-encoding": "identity",
+        }
+        request = urllib.request.Request(self.url, self.body(texts), sent)  # noqa: S310 - this machine
         with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS) as response:  # noqa: S310
             data = json.loads(response.read())["data"]
         return np.array([item["embedding"] for item in data], dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +21,8 @@ from tests.bench.environments import (
     CACHE,
     INFINITY,
     LLAMA_CPP,
+    ROOT,
     SENTENCE_TRANSFORMERS,
-    Environment,
     UnavailableError,
 )
 from tests.bench.figures import Figures
@@ -30,6 +31,7 @@ from tests.bench.processes import HttpServer, Program, program_path
 OURS = "ours"
 PEERS = ("infinity", "llama_cpp", "llama_cpp-q8_0", "sentence-transformers")
 _SAME_MODEL = 0.99
+_CORES = str(len(os.sched_getaffinity(0)))
 
 
 def open_ours(*options: str, name: str = OURS) -> HttpServer:
@@ -59,13 +61,15 @@ def open_infinity() -> HttpServer:
     INFINITY.ensure()
     model = CACHE / "infinity-model"
     if not (model / "model.onnx").is_file():
-        _run(INFINITY, "export_checkpoint", str(installed_checkpoint()), str(model))
+        program = str(program_path("export_checkpoint"))
+        source = str(installed_checkpoint())
+        _run("export_checkpoint", [str(INFINITY.python), program, source, str(model)])
     return HttpServer(
         "infinity",
         lambda port: [
             *(str(INFINITY.python.with_name("infinity_emb")), "v2", "--model-id", str(model)),
-            *("--engine", "optimum", "--device", "cpu", "--host", "127.0.0.1"),
-            *("--port", str(port), "--served-model-name", "model"),
+            *("--engine", "optimum", "--device", "cpu", "--pooling-method", "mean"),
+            *("--served-model-name", "model", "--host", "127.0.0.1", "--port", str(port)),
         ],
         model="model",
         path="/embeddings",
@@ -73,23 +77,28 @@ def open_infinity() -> HttpServer:
 
 
 def open_llama_cpp(precision: str | None = None) -> HttpServer:
-    """llama_cpp.server over the bundle's GGUF file, or the one of another precision."""
+    """llama_cpp.server over the bundle's GGUF file, or one quantised from it."""
     LLAMA_CPP.ensure()
-    name = "model.gguf" if precision is None else f"model.{precision}.gguf"
-    directory = ensure_default_bundle() if precision is None else CACHE / "bundle-q8_0"
-    model = directory / name
-    if not model.is_file():
-        raise UnavailableError(f"there is no {model.name}")
+    bundle = ensure_default_bundle() if precision is None else _quantised(precision)
     return HttpServer(
         "llama_cpp" if precision is None else f"llama_cpp-{precision}",
         lambda port: [
-            *(str(LLAMA_CPP.python), "-m", "llama_cpp.server", "--model", str(model)),
-            *("--embedding", "true", "--n_ctx", "512", "--n_threads", "2"),
-            *("--n_threads_batch", "2", "--host", "127.0.0.1", "--port", str(port)),
-            *("--verbose", "false"),
+            *(str(LLAMA_CPP.python), "-m", "llama_cpp.server", "--model"),
+            *(str(bundle / "model.gguf"), "--embedding", "true", "--n_ctx", "512"),
+            *("--n_threads", _CORES, "--n_threads_batch", _CORES),
+            *("--host", "127.0.0.1", "--port", str(port), "--verbose", "false"),
         ],
         model="model",
     )
+
+
+def _quantised(precision: str) -> Path:
+    bundle = CACHE / f"bundle-{precision}"
+    if not bundle.is_dir():
+        command = [sys.executable, "-m", "functions.cli", "export", str(ensure_default_bundle())]
+        command += ["--output", str(bundle), "--gguf", precision, "--onnx", "none"]
+        _run("export", command)
+    return bundle
 
 
 def open_sentence_transformers() -> Program:
@@ -139,18 +148,13 @@ def note_likeness(ours: HttpServer, others: Sequence[HttpServer], figures: Figur
             figures.note(f"{other.name} does not compute the same vectors")
 
 
-def _run(environment: Environment, program: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [str(environment.python), str(program_path(program)), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        words = done.stderr.strip().splitlines()
-        raise UnavailableError(f"{program} failed: {words[-1] if words else 'silently'}")
-
-
 def bundle_file(name: str) -> Path:
     """A file of the default bundle."""
     return ensure_default_bundle() / name
+
+
+def _run(name: str, command: Sequence[str]) -> None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        words = done.stderr.strip().splitlines()
+        raise UnavailableError(f"{name} failed: {words[-1] if words else 'silently'}")
