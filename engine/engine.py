@@ -182,8 +182,7 @@ class Engine:
             if not deadline.expired():
                 raise
             raise DeadlineExceededError(
-                f"The request was not done within {deadline_seconds} seconds; "
-                "what had not run was dropped."
+                "The request was not done before its deadline; what had not run was dropped."
             ) from exc
         return self._result(encodings, places, output, size, tokenized - started)
 

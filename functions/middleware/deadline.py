@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,6 +13,7 @@ from engine.errors import DeadlineExceededError, InvalidInputError
 from functions.observability import record_of
 
 TIMEOUT_HEADER = "x-request-timeout-ms"
+_SCOPE_KEY = "embellama.deadline"
 _MILLISECONDS = re.compile(r"0*[1-9][0-9]{0,8}")
 
 
@@ -37,6 +39,7 @@ class DeadlineMiddleware:
             await self.app(scope, receive, send)
             return
         seconds = min(self.request_timeout_seconds, _wanted_seconds(Headers(scope=scope)))
+        scope[_SCOPE_KEY] = time.monotonic() + seconds
         body_ended = False
 
         async def receive_and_note() -> Message:
@@ -61,6 +64,12 @@ class DeadlineMiddleware:
                 f"The request was not done within {seconds:g} seconds; what had not run was "
                 "dropped. Send fewer inputs, or allow more time."
             ) from exc
+
+
+def seconds_left(scope: Scope) -> float | None:
+    """Until the deadline of a request; None where there is no such middleware."""
+    deadline: float | None = scope.get(_SCOPE_KEY)
+    return None if deadline is None else deadline - time.monotonic()
 
 
 def _wanted_seconds(headers: Headers) -> float:

@@ -12,6 +12,7 @@ from engine.errors import InvalidInputError, SpaceMismatchError
 from functions.disconnect import while_connected
 from functions.encoding import encode_embeddings
 from functions.middleware.compression import leave_uncompressed
+from functions.middleware.deadline import seconds_left
 from functions.middleware.rate_limit import take_tokens_of
 from functions.models import ModelRegistry
 from functions.observability import record_of
@@ -58,6 +59,7 @@ async def _embed(
                 dimensions=wanted.dimensions,
                 truncate=wanted.truncate,
                 prompt_name=wanted.prompt_name,
+                deadline_seconds=seconds_left(request.scope),
                 admit=platform.admission(
                     request.scope, wanted.input_count, take_tokens_of(request.scope)
                 ),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.testclient import TestClient
@@ -133,3 +134,34 @@ def test_a_time_out_of_the_application_s_own_stays_its_own() -> None:
 
     with pytest.raises(TimeoutError):
         call(DeadlineMiddleware(fail, 60))
+
+
+def test_what_can_not_be_done_in_time_is_refused_at_once() -> None:
+    """By the measured throughput, before anything of it is computed: 429, and when to try again."""
+    began, go_on = threading.Event(), threading.Event()
+
+    def wait(_: object) -> None:
+        began.set()
+        go_on.wait()
+
+    many = {"model": "fake-model", "input": [[index % 12 + 4] * 30 for index in range(100)]}
+    with fake_engine(before_run=wait) as engine, ThreadPoolExecutor(2) as threads:
+        client = TestClient(create_app(Settings(), engine))
+        slow = threads.submit(client.post, URL, json=BODY)
+        assert began.wait(20)
+        for _ in range(20):  # 4 tokens in the time of these: far below 100,000 tokens a second
+            client.get("/health/live")
+        go_on.set()
+        assert slow.result(20).status_code == 200
+        go_on.clear()
+        began.clear()
+        held = [threads.submit(client.post, URL, json=many)]
+        assert began.wait(20)
+        held.append(threads.submit(client.post, URL, json=many))
+        while engine.queue_state().queued_requests < 1:
+            client.get("/health/live")
+        refused = client.post(URL, json=many, headers={HEADER: "200"})
+        go_on.set()
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "overloaded")
+        assert int(refused.headers["retry-after-ms"]) > 0
+        assert [future.result(20).status_code for future in held] == [200, 200]
