@@ -16,14 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "bundle",
         nargs="?",
-        metavar="MODEL",
-        help="a bundle, or what --model-path takes (default: the default model)",
+        metavar="BUNDLE",
+        help="directory of a bundle (default: the default model's, made if need be)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the summary."""
-    bundle = ModelBundle.open(ensure_bundle(args.bundle, progress=to_stderr))
+    bundle = ModelBundle.open(args.bundle or ensure_bundle(progress=to_stderr))
     sys.stdout.write(summary(bundle.directory, bundle.manifest))
     return 0
 

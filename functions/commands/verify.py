@@ -21,15 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "bundle",
         nargs="?",
-        metavar="MODEL",
-        help="a bundle, or what --model-path takes (default: the default model)",
+        metavar="BUNDLE",
+        help="directory of a bundle (default: the default model's, made if need be)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what was found; 0 if at least one file was checked and nothing failed, else 1."""
-    report = verify(ModelBundle.open(ensure_bundle(args.bundle, progress=to_stderr)))
+    report = verify(ModelBundle.open(args.bundle or ensure_bundle(progress=to_stderr)))
     sys.stdout.write(_json(report) if args.json else _table(report))
     return 0 if report.passed else 1
 
