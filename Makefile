@@ -9,6 +9,7 @@ LOCKS := infra/locks
 INSTALL = VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --compile-bytecode
 COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet
+IMAGE_EXTRAS := --extra yaml --extra aws --extra hub --extra redis --extra otel --extra server --group build
 SERVE_EXTRAS := --extra cpu --extra export --extra default-model --extra yaml --extra server
 
 .DEFAULT_GOAL := help
@@ -56,6 +57,11 @@ lock: $(VENV)/.serve ## Resolve the dependencies anew and pin them with hashes
 	$(UV) pip compile --group infra --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/infra.txt
 	$(COMPILE) $(SERVE_EXTRAS) --group build --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/serve.txt
+	$(COMPILE) $(IMAGE_EXTRAS) --extra cpu --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/server-cpu.txt
+	$(COMPILE) $(IMAGE_EXTRAS) --extra gguf --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/server-gpu.txt
+	echo onnxruntime-gpu | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --quiet --constraints $(LOCKS)/server-gpu.txt \
+		--output-file $(LOCKS)/onnx-gpu.txt
 	$(COMPILE) --extra cpu --extra lambda --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/lambda.txt
 
 clean: ## Remove the environment and caches of tools
