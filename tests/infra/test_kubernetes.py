@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,13 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 
+from engine.bundles import ensure_bundle
 from engine.testing import fake_engine
 from functions.app import create_app
 from functions.settings import Settings
 from functions.settings_sources import load_settings
 from infra.monitoring.prometheus_rule import OUTPUT, prometheus_rule
+from tests.infra.aws import REGION, fake_aws
 from tests.infra.expressions import label_names, metric_names
 from tests.infra.tools import INFRA, installed, output, pinned
 
@@ -207,14 +211,30 @@ def test_the_operators_rules_are_ours() -> None:
     assert prometheus_rule() == yaml.safe_load(OUTPUT.read_text("utf-8"))
 
 
-def test_the_init_container_fetches_what_the_server_serves() -> None:
-    """Same bundle, same cache; the server itself stays offline."""
+@pytest.mark.model
+def test_the_init_container_fetches_what_the_server_serves(
+    default_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its command is run against a bucket; the server's options then find the model offline."""
     (fetching,) = pod("model-s3")["initContainers"]
-    assert fetching["command"] == ["embellama", "verify", "$(EMBELLAMA_MODEL_PATH)"]
     assert fetching["image"] == container("model-s3")["image"]
     assert fetching["envFrom"] == container("model-s3")["envFrom"]
-    assert options("model-s3")["EMBELLAMA_OFFLINE"] == "true"
-    caches = [entry["env"][-1]["value"] for entry in (fetching, container("model-s3"))]
-    mounts = [{m["name"]: m["mountPath"] for m in entry["volumeMounts"]}["cache"]
-              for entry in (fetching, container("model-s3"))]  # fmt: skip
-    assert caches == mounts == ["/cache", "/cache"]
+    for entry in (fetching, container("model-s3")):
+        mounts = {mount["name"]: mount["mountPath"] for mount in entry["volumeMounts"]}
+        assert entry["env"] == [{"name": "XDG_CACHE_HOME", "value": mounts["cache"]}]
+    variables = options("model-s3") | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    bucket, _, prefix = variables["EMBELLAMA_MODEL_PATH"].removeprefix("s3://").partition("/")
+    with fake_aws(tmp_path) as aws:
+        aws.client("s3").create_bucket(Bucket=bucket)
+        for file in default_bundle.iterdir():
+            aws.client("s3").upload_file(str(file), bucket, f"{prefix}/{file.name}")
+        keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+        places = {"AWS_ENDPOINT_URL": aws.url, "AWS_REGION": REGION}
+        command = [sys.executable, *fetching["command"][1:]]
+        subprocess.run(command, check=True, env=os.environ | variables | keys | places)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert settings.offline
+    found = ensure_bundle(settings.model_path, offline=True, progress=print)
+    assert (found / "manifest.json").read_bytes() == (default_bundle / "manifest.json").read_bytes()
