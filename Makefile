@@ -63,6 +63,8 @@ lock: $(VENV)/.serve ## Resolve the dependencies anew and pin them with hashes
 		--no-emit-index-url --no-header --no-annotate --quiet --constraints $(LOCKS)/server-gpu.txt \
 		--output-file $(LOCKS)/onnx-gpu.txt
 	$(COMPILE) --extra cpu --extra lambda --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/lambda.txt
+	$(COMPILE) --extra cpu --extra lambda --extra aws --group lambda-runtime --constraints $(LOCKS)/dev.txt \
+		--output-file $(LOCKS)/lambda-image.txt
 
 clean: ## Remove the environment and caches of tools
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from tests.contract.environments import ROOT, python_environment
 
-_INVOKE = "/2015-03-31/functions/function/invocations"
+INVOKE = "/2015-03-31/functions/function/invocations"
 _PATIENCE_SECONDS = 120
 
 
@@ -42,7 +42,7 @@ class Environment:
         timeout_seconds: int = 60,
         command: list[str] | None = None,
     ) -> None:
-        ports = _free_ports(2)
+        ports = free_ports(2)
         self._port = ports[0]
         self._lock = threading.Lock()
         self._output: list[str] = []
@@ -74,7 +74,7 @@ class Environment:
                 "127.0.0.1", self._port, timeout=_PATIENCE_SECONDS
             )
             try:
-                connection.request("POST", _INVOKE, content)
+                connection.request("POST", INVOKE, content)
                 answer = connection.getresponse().read()
             finally:
                 connection.close()
@@ -166,7 +166,8 @@ def _variables(memory_megabytes: int, timeout_seconds: int) -> dict[str, str]:
     }
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listened on a moment ago."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports: list[int] = [listener.getsockname()[1] for listener in sockets]
     for listener in sockets:

@@ -2,7 +2,7 @@
 
 The zip function and the image are both made from the directory that this writes:
 `code/` is what a function has in /var/task, and `code/model/` is the bundle.
-It needs nothing but Python and uv (or pip, when it is run by the function's own Python).
+It needs nothing but Python and uv, or with --native pip.
 """
 
 from __future__ import annotations
@@ -65,19 +65,27 @@ BUNDLE_ROLES = frozenset({"tokenizer", "onnx", "onnx_data", "golden"})
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def install(target: Path, machine: str, python: str) -> None:
-    """Install what the lock pins, checked by hash, for the function's Python and machine."""
+def install(target: Path, lock: Path, installer: list[str]) -> None:
+    """Install what the lock pins, checked by hash."""
     wanted = target.parent / "requirements.txt"
-    wanted.write_text(_without_unused(LOCK.read_text("utf-8")), "utf-8")
+    wanted.write_text(_without_unused(lock.read_text("utf-8")), "utf-8")
     options = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--target", str(target)]
+    subprocess.run([*installer, *options, "-r", str(wanted)], check=True)
+
+
+def installer_for(machine: str, python: str) -> list[str]:
+    """uv, which can install for another Python and another machine than its own."""
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
-    if uv is not None:
-        command = [uv, "pip", "install", "--quiet", "--python-platform"]
-        command += [f"{machine}-manylinux_2_28", "--python-version", PYTHON_VERSION]
-        command += ["--python", python]
-    else:
-        command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*command, *options, "-r", str(wanted)], check=True)
+    if uv is None:
+        sys.exit("uv is needed; `make lambda-zip` brings it.")
+    platform_options = ["--python-platform", f"{machine}-manylinux_2_28"]
+    version_options = ["--python-version", PYTHON_VERSION, "--python", python]
+    return [uv, "pip", "install", "--quiet", *platform_options, *version_options]
+
+
+def native_installer() -> list[str]:
+    """The pip of the interpreter that runs this, for itself: the one of an image's base."""
+    return [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
 
 
 def _without_unused(lock: str) -> str:
@@ -181,12 +189,24 @@ def main() -> None:
     parser.add_argument("--machine", choices=["x86_64", "aarch64"], default="x86_64")
     parser.add_argument("--python", help=f"an interpreter of version {PYTHON_VERSION}")
     parser.add_argument("--zip", type=Path)
+    parser.add_argument("--lock", type=Path, default=LOCK)
+    parser.add_argument("--native", action="store_true", help="for the Python that runs this")
+    parser.add_argument("--bundle-only", action="store_true", help="add nothing but the bundle")
     options = parser.parse_args()
-    python = options.python or find_python()
+    if options.bundle_only:
+        add_bundle(options.bundle, options.output / "model", options.precision)
+    else:
+        build(options)
+
+
+def build(options: argparse.Namespace) -> None:
+    """Build all of it, anew."""
+    python = sys.executable if options.native else options.python or find_python()
     code = options.output / "code"
     shutil.rmtree(options.output, ignore_errors=True)
     code.mkdir(parents=True)
-    install(code, options.machine, python)
+    installer = native_installer() if options.native else installer_for(options.machine, python)
+    install(code, options.lock, installer)
     prune(code)
     if options.machine == platform.machine():
         strip(code)
