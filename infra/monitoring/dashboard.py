@@ -1,4 +1,4 @@
-"""Writes the Grafana dashboard from panels.toml: `python infra/monitoring/dashboard.py`."""  # noqa: INP001
+"""Writes the Grafana dashboard from panels.toml: `python infra/monitoring/dashboard.py`."""
 
 from __future__ import annotations
 

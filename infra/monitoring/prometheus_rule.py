@@ -1,4 +1,4 @@
-"""Writes the rules for the Prometheus operator: `python infra/monitoring/prometheus_rule.py`."""  # noqa: INP001
+"""Writes the rules for the Prometheus operator: `python infra/monitoring/prometheus_rule.py`."""
 
 from __future__ import annotations
 
