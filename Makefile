@@ -13,7 +13,7 @@ IMAGE_EXTRAS := --extra yaml --extra aws --extra hub --extra redis --extra otel 
 SERVE_EXTRAS := --extra cpu --extra export --extra default-model --extra yaml --extra server
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-lambda test test-images lint format bench bench-lambda lambda-zip lock clean
+.PHONY: help serve serve-lambda test test-gpu bench-gpu test-images lint format bench bench-lambda lambda-zip lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,12 @@ lambda-zip: $(VENV)/.serve ## Make build/embellama-lambda.zip with the default m
 
 bench-lambda: $(VENV)/.dev lambda-zip ## Measure the Lambda target: cold starts, overhead, sizes
 	$(BIN)/python -m tests.bench.lambda_bench $(ARGS)
+
+test-gpu: $(VENV)/.gpu ## Test on this machine's GPU (needs CUDA's nvcc and cuDNN)
+	$(BIN)/pytest -m gpu $(ARGS)
+
+bench-gpu: $(VENV)/.gpu ## Measure GGUF, ONNX, llama.cpp and torch on this machine's GPU
+	$(BIN)/python -m tests.bench.gpu $(ARGS)
 
 test-images: $(VENV)/.dev ## Build the images with buildah and run them (as root; needs buildah, debootstrap)
 	TEST_IMAGES=1 $(BIN)/pytest -m images $(ARGS)
@@ -85,3 +91,12 @@ $(VENV)/.dev: $(VENV)/.serve $(LOCKS)/dev.txt
 	@echo "Installing the development dependencies; llama-cpp-python is compiled, which takes about 5 minutes on 2 cores ..." >&2
 	@$(INSTALL) --require-hashes -r $(LOCKS)/dev.txt
 	@touch $@
+
+# Runtimes for CUDA in place of those for CPUs, where there is a compiler for it.
+$(VENV)/.gpu: $(VENV)/.dev $(LOCKS)/server-gpu.txt $(LOCKS)/onnx-gpu.txt
+	@if command -v nvcc >/dev/null; then \
+		CMAKE_ARGS="-DGGML_CUDA=on" $(INSTALL) --no-cache --require-hashes \
+			--reinstall-package llama-cpp-python -r $(LOCKS)/server-gpu.txt && \
+		VIRTUAL_ENV=$(VENV) $(UV) pip uninstall --quiet onnxruntime && \
+		$(INSTALL) --require-hashes -r $(LOCKS)/onnx-gpu.txt && touch $@; \
+	fi
