@@ -37,6 +37,22 @@ def test_json_has_one_object_a_line() -> None:
     assert event == {"event": "hello", "level": "info", "number": 1}
 
 
+def test_json_takes_what_is_no_valid_unicode() -> None:
+    stream = io.StringIO()
+    configure_logging(LogLevel.INFO, LogFormat.JSON, stream)
+    get_logger().info("hello", path="/\ud800", count=2**70)
+    event = json.loads(stream.getvalue())
+    assert (event["path"], event["count"]) == ("/\ud800", 2**70)
+
+
+def test_logs_follow_a_new_configuration() -> None:
+    streams = [io.StringIO(), io.StringIO()]
+    for stream in streams:
+        configure_logging(LogLevel.INFO, LogFormat.JSON, stream)
+        get_logger().info("hello")
+    assert [len(stream.getvalue().splitlines()) for stream in streams] == [1, 1]
+
+
 def test_a_traceback_stays_in_its_line() -> None:
     stream = io.StringIO()
     configure_logging(LogLevel.INFO, LogFormat.JSON, stream)
