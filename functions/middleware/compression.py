@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import importlib
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,11 +31,22 @@ def available_codecs() -> dict[str, Codec]:
     codecs: dict[str, Codec] = {}
     zstandard, brotli = _import("zstandard"), _import("brotli")
     if zstandard is not None:
-        codecs["zstd"] = lambda body: zstandard.ZstdCompressor(_LEVEL).compress(body)
+        codecs["zstd"] = _ThreadZstd(zstandard.ZstdCompressor)
     if brotli is not None:
         codecs["br"] = lambda body: brotli.compress(body, quality=_LEVEL)
     codecs["gzip"] = lambda body: gzip.compress(body, _LEVEL, mtime=0)
     return codecs
+
+
+class _ThreadZstd(threading.local):
+    """One for each thread: it can't be shared, and making it takes longer than its use."""
+
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        self._compressor = make(_LEVEL)
+
+    def __call__(self, body: bytes) -> bytes:
+        compressed: bytes = self._compressor.compress(body)
+        return compressed
 
 
 def leave_uncompressed(scope: Scope) -> None:
