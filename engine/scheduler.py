@@ -136,7 +136,8 @@ class ServerScheduler:
                 heapq.heappush(self._waiting, job)
                 self._queued_tokens += tokens
                 self._changed.notify(job.unfinished)
-                self._express_changed.notify()
+                if self._running >= self._concurrency:
+                    self._express_changed.notify()  # Else the last to start a run wakes it.
         if not job.unfinished:
             job.succeed()
             return job.future
