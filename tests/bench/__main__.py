@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import importlib
 import json
 import signal
@@ -26,6 +27,7 @@ _RESULTS = Path(__file__).parent / "results"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the wanted phases; what is done is written even if the run is interrupted."""
+    faulthandler.enable()
     given = list(sys.argv[1:] if argv is None else argv)
     args = _parse(given)
     phases = args.only or (*PHASES, *([_LONG_PHASE] if args.long else []))

@@ -68,7 +68,8 @@ def open_infinity() -> HttpServer:
         "infinity",
         lambda port: [
             *(str(INFINITY.python.with_name("infinity_emb")), "v2", "--model-id", str(model)),
-            *("--engine", "optimum", "--device", "cpu", "--pooling-method", "mean"),
+            *("--engine", "optimum", "--device", "cpu", "--no-model-warmup"),
+            *("--pooling-method", "mean"),
             *("--served-model-name", "model", "--host", "127.0.0.1", "--port", str(port)),
         ],
         model="model",
