@@ -22,6 +22,7 @@ from engine.errors import (
     DimensionsError,
     FailedInputError,
     IntegrityError,
+    NotReadyError,
     ShuttingDownError,
     UnavailableError,
 )
@@ -233,10 +234,11 @@ class Engine:
         """Return if the backend is used; where its pause is over, start a run that tries it.
 
         Raises:
-            NotReadyError: it failed several times in a row.
+            NotReadyError: it failed several times in a row, and no run succeeded since.
         """
         if self._runner.breaker_state is BreakerState.HALF_OPEN:
             self._try_backend()
+            raise NotReadyError("The model is being tried again.", retry_after_seconds=1.0)
         self._runner.check_available()
 
     def queue_state(self) -> QueueState:

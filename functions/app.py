@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 from engine import Engine
+from engine.errors import InvalidInputError
 from functions.api_keys import ring_of_admins, ring_of_clients
 from functions.errors import error_response
 from functions.metrics import Metrics
@@ -61,7 +63,10 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         telemetry=_telemetry(tracing),
-        exception_handlers={HTTPException: _answer_http_exception},
+        exception_handlers={
+            HTTPException: _answer_http_exception,
+            RequestValidationError: _answer_validation_error,
+        },
     )
     for limited_router in (embeddings_router, models_router):
         app.include_router(limited_router(registry, platform))
@@ -114,6 +119,13 @@ def _add_middleware(app: FastAPI, settings: Settings, observers: Sequence[Reques
     app.add_middleware(LogMiddleware)
     app.add_middleware(ObserveMiddleware, observers=observers)
     app.add_middleware(RequestIdMiddleware)
+
+
+async def _answer_validation_error(_request: Request, exc: Exception) -> Response:
+    """A parameter of the URL is wrong: 400 as for a body, never 422."""
+    found = exc.errors()[0] if isinstance(exc, RequestValidationError) else {"loc": (), "msg": ""}
+    param = str(found["loc"][-1]) if found["loc"] else None
+    return error_response(InvalidInputError(f"{param}: {found['msg']}.", param=param))
 
 
 async def _answer_http_exception(request: Request, exc: Exception) -> Response:

@@ -213,7 +213,10 @@ def _headers(exc: EmbellamaError) -> dict[str, str]:
     if isinstance(exc, InvalidApiKeyError):
         return {"www-authenticate": "Bearer"}
     if isinstance(exc, (SpaceMismatchError, RequestOverRateLimitError, DeadlineTooNearError)):
-        return {"x-should-retry": "false"}  # Official clients would retry 409, 429, 504, in vain.
+        never = {"x-should-retry": "false"}  # Official clients would retry 409, 429, 504, in vain.
+        if isinstance(exc, RequestOverRateLimitError):  # a smaller one may come then
+            return never | {"retry-after": "60", "retry-after-ms": "60000"}
+        return never
     return {}
 
 

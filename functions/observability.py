@@ -137,6 +137,7 @@ def configure_logging(level: LogLevel, log_format: LogFormat, stream: TextIO | N
     stream = stream or sys.stderr
     as_json = log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not stream.isatty())
     shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info if as_json else _unchanged,
@@ -181,7 +182,11 @@ def log_level() -> LogLevel:
 def _renderer(stream: TextIO, *, as_json: bool) -> Processor:
     if as_json:
         return structlog.processors.JSONRenderer(serializer=_dump)
-    return structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    return structlog.dev.ConsoleRenderer(
+        colors=stream.isatty(),
+        # Not the default, which shows local variables where rich is installed: texts and keys.
+        exception_formatter=structlog.dev.plain_traceback,
+    )
 
 
 def _dump(event: EventDict, default: Callable[[object], object], **_: object) -> str:

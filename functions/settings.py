@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from functions.model_options import ModelOptions, Models, repeated_name
 from functions.option_types import Secrets, Strings
 
 _NAMES = ("model_name", "served_model_name")
+_PASSWORD_IN_URL = re.compile(r"(\w+://)[^/@\s]*@")
 ENV_PREFIX = "EMBELLAMA_"
 
 
@@ -191,4 +193,8 @@ class Settings(EngineConfig, BaseSettings):
 
     def redacted(self) -> dict[str, object]:
         """All settings as plain values for logs, secrets masked."""
-        return self.model_dump(mode="json")
+        values = self.model_dump(mode="json")
+        return {
+            name: _PASSWORD_IN_URL.sub(r"\1***@", value) if isinstance(value, str) else value
+            for name, value in values.items()
+        }

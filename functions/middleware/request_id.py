@@ -7,6 +7,7 @@ import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from functions.observability import start_record
 
@@ -38,4 +39,5 @@ class RequestIdMiddleware:
                 headers["openai-version"] = OPENAI_VERSION
             await send(message)
 
-        await self.app(scope, receive, send_with_headers)
+        with bound_contextvars(request_id=request_id):  # on every line of the log
+            await self.app(scope, receive, send_with_headers)

@@ -118,3 +118,20 @@ def test_a_user_is_kept_as_a_hash_that_tells_users_apart() -> None:
     assert hashes[0] == hashes[1]
     assert len(set(hashes)) == 3
     assert "alice" not in str(hashes)
+
+
+def test_a_traceback_on_the_console_shows_no_local_variables() -> None:
+    """Texts and keys are in local variables; rich, where it is installed, would print them."""
+    stream = io.StringIO()
+    configure_logging(LogLevel.INFO, LogFormat.CONSOLE, stream)
+
+    def fail() -> None:
+        secret = "S" + "ECRET"
+        raise ValueError(len(secret))
+
+    try:
+        fail()
+    except ValueError as exc:
+        get_logger().error("request failed", exc_info=exc)
+    assert "ValueError: 6" in stream.getvalue()
+    assert "SECRET" not in stream.getvalue()

@@ -24,3 +24,8 @@ def test_redacted_settings_hide_secrets() -> None:
     redacted = Settings.model_validate({"api_key": ["sesame"], "admin_key": "sesame"}).redacted()
     assert redacted["api_key"] == ["**********"]
     assert "sesame" not in str(redacted)
+
+
+def test_a_password_in_a_url_is_masked() -> None:
+    settings = Settings(otlp_endpoint="http://user:secret@collector:4318")
+    assert settings.redacted()["otlp_endpoint"] == "http://***@collector:4318"

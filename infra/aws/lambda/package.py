@@ -80,7 +80,10 @@ def installer_for(machine: str, python: str) -> list[str]:
         sys.exit("uv is needed; `make lambda-zip` brings it.")
     platform_options = ["--python-platform", f"{machine}-manylinux_2_28"]
     version_options = ["--python-version", PYTHON_VERSION, "--python", python]
-    return [uv, "pip", "install", "--quiet", *platform_options, *version_options]
+    # Copies, because `strip` writes into them: a link would change the cache and every
+    # environment that was made from it.
+    copies = ["--link-mode", "copy"]
+    return [uv, "pip", "install", "--quiet", *copies, *platform_options, *version_options]
 
 
 def native_installer() -> list[str]:

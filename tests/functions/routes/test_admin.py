@@ -160,3 +160,11 @@ def test_a_level_that_is_none_is_a_400(body: bytes, admin: TestClient) -> None:
 
 def test_admin_is_not_in_the_public_document(admin: TestClient) -> None:
     assert "/admin" not in admin.get("/openapi.json").text
+
+
+def test_a_wrong_parameter_is_refused_in_the_shape_of_all_errors(admin: TestClient) -> None:
+    response = admin.post("/admin/models/fake-model/reload?allow_space_change=banana")
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["param"] == "allow_space_change"

@@ -83,7 +83,7 @@ def test_a_backend_that_keeps_failing_is_not_ready_until_a_run_succeeds() -> Non
         assert failed.json()["error"]["param"] == "input[0]"
         tried.clear()
         broken = False
-        client.get("/health/ready")  # tries it
+        assert client.get("/health/ready").status_code == 503  # tries it
         assert tried.wait(20)
         assert client.post("/v1/embeddings", json=body).status_code == 200
         assert client.get("/health/ready").status_code == 200
