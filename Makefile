@@ -92,9 +92,9 @@ $(VENV)/.dev: $(VENV)/.serve $(LOCKS)/dev.txt
 	@$(INSTALL) --require-hashes -r $(LOCKS)/dev.txt
 	@touch $@
 
-# Runtimes for CUDA in place of those for CPUs, where there is a compiler for it.
+# Runtimes for CUDA in place of those for CPUs, where there is a GPU and a compiler for it.
 $(VENV)/.gpu: $(VENV)/.dev $(LOCKS)/server-gpu.txt $(LOCKS)/onnx-gpu.txt
-	@if command -v nvcc >/dev/null; then \
+	@if command -v nvcc >/dev/null && nvidia-smi -L >/dev/null 2>&1; then \
 		CMAKE_ARGS="-DGGML_CUDA=on" $(INSTALL) --no-cache --require-hashes \
 			--reinstall-package llama-cpp-python -r $(LOCKS)/server-gpu.txt && \
 		VIRTUAL_ENV=$(VENV) $(UV) pip uninstall --quiet onnxruntime && \

@@ -13,7 +13,6 @@ import pytest
 
 from engine import EmbedResult, Engine, EngineConfig
 from engine.backends.fake import FakeBackend
-from engine.breaker import BreakerState
 from engine.errors import (
     BackendError,
     CertificateError,
