@@ -98,7 +98,10 @@ def _program(pid: int) -> str:
 
 @pytest.mark.images
 @pytest.mark.model
-@pytest.mark.skipif("TEST_IMAGES" not in os.environ, reason="`make test-images` builds images")
+@pytest.mark.skipif(
+    "TEST_IMAGES" not in os.environ,
+    reason="the server's image was not built: `make test-images` does",
+)
 def test_the_image_serves_as_nobody_and_drains(image: str) -> None:
     """It is ready, embeds, passes its own health check, and ends with 0 on its STOPSIGNAL."""
     configuration = _configuration(image)
