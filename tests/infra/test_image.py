@@ -128,6 +128,8 @@ def test_the_image_serves_as_nobody_and_drains(image: str) -> None:
         os.kill(tini, signal.Signals[configuration["StopSignal"]])
         assert server.wait(60) == 0
     finally:
+        for pid in reversed(_descendants(server.pid) if server.poll() is None else []):
+            os.kill(pid, signal.SIGKILL)
         server.kill()
         server.wait()
         output([buildah, "rm", container])
