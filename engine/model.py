@@ -101,6 +101,8 @@ class Manifest(_Frozen):
     """The prompt of a request that names none."""
     files: tuple[BundleFile, ...]
     fingerprint: str
+    weights_sha256: Sha256 | None = None
+    """Hash of the source's weights; with it the fingerprint can be computed anew."""
     certificate: Certificate | None = None
 
     @model_validator(mode="after")
@@ -146,6 +148,7 @@ class ModelBundle:
         """
         root = Path(directory)
         bundle = cls(root, _read_manifest(root / MANIFEST_NAME))
+        bundle._check_fingerprint()
         for entry in bundle.manifest.files:
             bundle._check_size(entry)
         return bundle
@@ -170,6 +173,27 @@ class ModelBundle:
                     f"{self.path(entry)} has the SHA-256 {actual}, but the manifest says "
                     f"{entry.sha256}. The file was altered: make or fetch the bundle anew."
                 )
+
+    def _check_fingerprint(self) -> None:
+        """Nothing that decides a text's vector may be edited under an old fingerprint."""
+        manifest = self.manifest
+        tokenizer = manifest.file(FileRole.TOKENIZER)
+        if manifest.weights_sha256 is None or tokenizer is None:
+            return
+        actual = fingerprint(
+            weights_sha256=manifest.weights_sha256,
+            tokenizer_sha256=tokenizer.sha256,
+            pooling=manifest.pooling,
+            normalize=manifest.normalize,
+            max_input_tokens=manifest.max_input_tokens,
+            prompts=manifest.prompts,
+            default_prompt_name=manifest.default_prompt_name,
+        )
+        if actual != manifest.fingerprint:
+            raise ManifestError(
+                f"{self.directory / MANIFEST_NAME} has the fingerprint {manifest.fingerprint}, but "
+                f"what it says of the model has {actual}. It was edited: make the bundle anew."
+            )
 
     def _check_size(self, entry: BundleFile) -> None:
         path = self.path(entry)

@@ -15,13 +15,21 @@ _TEXTS = 5
 
 
 def check_certified(bundle: ModelBundle, file: BundleFile) -> None:
-    """Refuse a file whose measurement at export, where there is one, did not pass.
+    """Refuse a bundle without measurements, and a file whose own did not pass.
+
+    A file for a runtime that the exporting machine lacked has no measurement; it is served if the
+    golden texts pass here.
 
     Raises:
-        CertificateError: it did not.
+        CertificateError: nothing was certified, or this file was found wanting.
     """
     certificate = bundle.manifest.certificate
-    for row in certificate.files if certificate is not None else ():
+    if certificate is None or not certificate.files:
+        raise CertificateError(
+            "The bundle has no certificate: nobody measured its vectors. Make it with embellama "
+            "export."
+        )
+    for row in certificate.files:
         if row.path == file.path and not row.passed:
             raise CertificateError(
                 f"{file.path} has a cosine of {row.min_cosine:.6f} to its source by the bundle's "

@@ -131,6 +131,7 @@ def _manifest(source: ModelSource, tokenizer: BundleFile) -> Manifest:
         "prompts": dict(facts.prompts),
         "default_prompt_name": facts.default_prompt_name,
         "files": (tokenizer,),
+        "weights_sha256": source.weights_sha256 or None,
         "fingerprint": source.fingerprint
         or fingerprint(
             weights_sha256=source.weights_sha256,

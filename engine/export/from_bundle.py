@@ -10,8 +10,6 @@ from engine.export.options import Facts
 from engine.golden import GoldenSet
 from engine.model import BundleFile, FileRole, ModelBundle
 
-_IGNORED_HASH = "0" * 64
-
 
 def open_bundle(opening: Opening) -> ModelSource:
     """Read a bundle whose hashes hold. Its golden vectors and its fingerprint stay.
@@ -46,7 +44,7 @@ def open_bundle(opening: Opening) -> ModelSource:
         dimensions=manifest.dimensions,
         vocabulary_size=manifest.vocabulary_size,
         tokenizer_json=_one(bundle, FileRole.TOKENIZER).read_text("utf-8"),
-        weights_sha256=_IGNORED_HASH,
+        weights_sha256=manifest.weights_sha256 or "",
         default_gguf=tuple(gguf),
         default_onnx=tuple(file.precision for file in onnx),
         gguf=gguf,

@@ -45,7 +45,7 @@ class ModelSource:
     vocabulary_size: int
     tokenizer_json: str
     weights_sha256: str
-    """Hash of the source's weights; not used where there is a `fingerprint`."""
+    """Hash of the source's weights; empty where only the `fingerprint` is known."""
     default_gguf: tuple[str, ...]
     default_onnx: tuple[str, ...]
     gguf: Mapping[str, Path] = field(default_factory=dict)

@@ -11,7 +11,15 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.golden import encode_vector
-from engine.model import MANIFEST_NAME, BundleFile, FileRole, Manifest, sha256_of
+from engine.model import (
+    MANIFEST_NAME,
+    Agreement,
+    BundleFile,
+    Certificate,
+    FileRole,
+    Manifest,
+    sha256_of,
+)
 from engine.testing import fake_tokenizer
 from engine.types import FloatArray, Pooling
 
@@ -92,6 +100,26 @@ def write_golden(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     path.write_text(json.dumps({"reference": "numpy", "texts": list(rows)}))
 
 
+CERTIFICATE = Certificate(
+    reference="the table",
+    texts=1,
+    created="2026-01-01T00:00:00+00:00",
+    tools={},
+    files=(
+        Agreement(
+            path="model.onnx",
+            backend="onnx",
+            min_cosine=1.0,
+            mean_cosine=1.0,
+            max_abs_diff=0.0,
+            top10_agreement=1.0,
+            tolerance=0.9999,
+            passed=True,
+        ),
+    ),
+)
+
+
 def write_manifest(directory: Path, **changes: object) -> Manifest:
     """Describe the files that lie in the directory, as they are now."""
     roles = {
@@ -121,6 +149,7 @@ def write_manifest(directory: Path, **changes: object) -> Manifest:
         "dimensions": DIMENSIONS,
         "files": files,
         "fingerprint": "ab" * 16,
+        "certificate": CERTIFICATE,
     }
     manifest = Manifest.model_validate(values | changes)
     (directory / MANIFEST_NAME).write_text(manifest.to_json())

@@ -31,6 +31,7 @@ from engine.model import ModelBundle
 from engine.testing import fake_engine
 from engine.types import Batch, FloatArray, Inputs, Truncate
 from tests.engine.bundles import (
+    CERTIFICATE,
     DIMENSIONS,
     TABLE,
     golden_row,
@@ -515,3 +516,11 @@ def test_asking_whether_it_is_available_tries_it_after_the_pause() -> None:
         assert probed.wait(PATIENCE_SECONDS)
         assert 4 == engine.embed("the cat").usage.prompt_tokens
         engine.check_available()
+
+
+def test_a_bundle_that_nobody_measured_is_not_served(tmp_path: Path) -> None:
+    """Without a certificate, or with one of no file, the server is not to be ready."""
+    for certificate in (None, CERTIFICATE.model_copy(update={"files": ()})):
+        write_bundle(tmp_path, certificate=certificate)
+        with pytest.raises(CertificateError, match="no certificate"):
+            Engine.open(tmp_path)

@@ -14,12 +14,13 @@ from engine.model import (
     Agreement,
     Certificate,
     FileRole,
+    Manifest,
     ModelBundle,
     fingerprint,
     sha256_of,
 )
 from engine.types import Pooling
-from tests.engine.bundles import write_bundle
+from tests.engine.bundles import write_bundle, write_manifest
 
 PARTS: dict[str, Any] = {
     "weights_sha256": "a" * 64,
@@ -274,3 +275,38 @@ def test_the_fingerprint_never_changes_between_versions() -> None:
         f'"tokenizer":"{"b" * 64}","weights":"{"a" * 64}"}}'
     )
     assert hashlib.sha256(canonical.encode()).hexdigest()[:32] == fingerprint(**PARTS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fingerprint": "0" * 32},
+        {"normalize": False},
+        {"max_input_tokens": 8},
+        {"prompts": {"q": "q:"}},
+    ],
+)
+def test_an_edited_manifest_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    """What decides a text's vector can't be changed under the old fingerprint."""
+    manifest = write_bundle_with_source(tmp_path)
+    ModelBundle.open(tmp_path)
+    edited = manifest.model_copy(update=change)
+    (tmp_path / MANIFEST_NAME).write_text(edited.to_json(), "utf-8")
+    with pytest.raises(ManifestError, match="fingerprint"):
+        ModelBundle.open(tmp_path)
+
+
+def write_bundle_with_source(directory: Path) -> Manifest:
+    """A bundle whose manifest has the hash of its source's weights."""
+    manifest = ModelBundle.open(write_bundle(directory)).manifest
+    tokenizer = manifest.file(FileRole.TOKENIZER)
+    assert tokenizer is not None
+    space = fingerprint(
+        weights_sha256="5" * 64,
+        tokenizer_sha256=tokenizer.sha256,
+        pooling=manifest.pooling,
+        normalize=manifest.normalize,
+        max_input_tokens=manifest.max_input_tokens,
+        prompts=manifest.prompts,
+    )
+    return write_manifest(directory, weights_sha256="5" * 64, fingerprint=space)
