@@ -30,7 +30,9 @@ OFFLINE = {
 
 
 class Process:
-    """A process; what it writes to stderr is kept in a file."""
+    """A process; what it writes to stderr, and unless it answers there to stdout, is kept."""
+
+    answers = False
 
     def __init__(
         self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
@@ -42,7 +44,7 @@ class Process:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=subprocess.PIPE if self.answers else log,
                 stderr=log,
                 cwd=ROOT,
                 env={**os.environ, **OFFLINE, **(environment or {})},
@@ -78,6 +80,8 @@ class Process:
 
 class Program(Process):
     """Answers one JSON line on stdout to each JSON line on stdin."""
+
+    answers = True
 
     def ask(self, **question: object) -> dict[str, Any]:
         """Wait for the answer.
