@@ -188,7 +188,7 @@ def test_keys_that_can_t_be_had_end_init(
     monkeypatch.setenv("EMBELLAMA_API_KEY_SOURCE", "ssm:/e/missing")
     with pytest.raises(ConfigurationError):
         start(Phases(), {}, _open)
-    assert '"event": "init failed"' in capsys.readouterr().err
+    assert '"event":"init failed"' in capsys.readouterr().err
 
 
 def _status(handler: LambdaHandler, key: str) -> int:
