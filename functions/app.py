@@ -30,7 +30,7 @@ from functions.observability import is_probe, record_of
 from functions.platform_limits import NoPlatformLimits, PlatformLimits
 from functions.routes.admin import admin_router
 from functions.routes.docs import docs_router
-from functions.routes.embeddings import embeddings_router
+from functions.routes.embeddings import add_embeddings_routes
 from functions.routes.health import health_router
 from functions.routes.metrics import metrics_router
 from functions.routes.models import models_router
@@ -68,8 +68,8 @@ def create_app(
             RequestValidationError: _answer_validation_error,
         },
     )
-    for limited_router in (embeddings_router, models_router):
-        app.include_router(limited_router(registry, platform))
+    add_embeddings_routes(app.router, registry, platform)
+    app.include_router(models_router(registry, platform))
     for router in (tokenize_router, health_router):
         app.include_router(router(registry))
     metrics = Metrics(registry)

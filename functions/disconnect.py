@@ -18,18 +18,28 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     Raises:
         ClientDisconnect: the client has gone.
     """
-    doing = asyncio.ensure_future(work)
+    working = asyncio.current_task()
+    if working is None:
+        raise RuntimeError("Only a task can be cancelled.")
     watching = asyncio.ensure_future(_wait_for_disconnect(receive))
+    ended = False
+
+    def stop(watched: asyncio.Future[None]) -> None:
+        if not ended and not watched.cancelled():
+            working.cancel()
+
+    watching.add_done_callback(stop)
+    cancellations = working.cancelling()
     try:
-        await asyncio.wait((doing, watching), return_when=asyncio.FIRST_COMPLETED)
-        if not doing.done():
-            watching.result()  # A failure to watch must not look like a client that has gone.
-            raise ClientDisconnect
-        return doing.result()
+        return await work
+    except asyncio.CancelledError:
+        if not watching.done() or working.uncancel() > cancellations:
+            raise  # Somebody else cancelled it, too.
+        watching.result()  # A failure to watch must not look like a client that has gone.
+        raise ClientDisconnect from None
     finally:
-        for task in (doing, watching):
-            task.cancel()
-        await asyncio.gather(doing, watching, return_exceptions=True)
+        ended = True  # `stop` may be on its way already: removing it would not be enough.
+        watching.cancel()
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:

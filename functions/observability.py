@@ -111,72 +111,75 @@ def is_probe(scope: Scope) -> bool:
     return path == "/metrics" or path.startswith("/health")
 
 
-class _BoundLogger:
-    """The logger, bound once for each configuration: that takes as long as four lines of log."""
+class _Logging:
+    """The level in effect, and the logger, bound once for each configuration of structlog."""
 
     def __init__(self) -> None:
-        self._bound: tuple[object, structlog.typing.FilteringBoundLogger] | None = None
+        self.level = LogLevel.INFO
+        self._bound: structlog.typing.FilteringBoundLogger | None = None
+        self._bound_to: tuple[object, object] = (None, None)
 
-    def get(self) -> structlog.typing.FilteringBoundLogger:
-        processors = structlog.get_config()["processors"]  # another list in each configuration
-        if self._bound is None or self._bound[0] is not processors:
-            self._bound = (processors, structlog.get_logger("embellama").bind())
-        return self._bound[1]
+    def logger(self) -> structlog.typing.FilteringBoundLogger:
+        config = structlog.get_config()
+        processors, wrapper = config["processors"], config["wrapper_class"]
+        if (
+            self._bound is None
+            or self._bound_to[0] is not processors
+            or self._bound_to[1] is not wrapper
+        ):
+            self._bound = structlog.get_logger().bind()
+            self._bound_to = (processors, wrapper)
+        return self._bound
 
 
-_LOGGER = _BoundLogger()
+_LOGGING = _Logging()
 
 
 def get_logger() -> structlog.typing.FilteringBoundLogger:
     """The logger of this project."""
-    return _LOGGER.get()
+    return _LOGGING.logger()
 
 
 def configure_logging(level: LogLevel, log_format: LogFormat, stream: TextIO | None = None) -> None:
-    """Send all logs of this process, and those of its libraries, to one stream (stderr)."""
+    """Send all logs of this process, and those of its libraries, to one stream (stderr).
+
+    Our own lines are written without the standard library's `logging`, which takes longer than
+    all else that is done for a line.
+    """
     stream = stream or sys.stderr
     as_json = log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not stream.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
+        structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info if as_json else _unchanged,
     ]
+    renderer = _renderer(stream, as_json=as_json)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _renderer(stream, as_json=as_json),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     logging.basicConfig(handlers=[handler], force=True)
-    set_log_level(level)
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, renderer], logger_factory=structlog.WriteLoggerFactory(stream)
     )
+    set_log_level(level)
 
 
 def set_log_level(level: LogLevel) -> None:
     """Write lines from this level on; those of libraries from warnings on at most."""
     threshold = logging.getLevelNamesMapping()[level.value.upper()]
     logging.getLogger().setLevel(max(threshold, logging.WARNING))
-    logging.getLogger("embellama").setLevel(threshold)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(threshold))
+    _LOGGING.level = level
 
 
 def log_level() -> LogLevel:
     """The level that is in effect."""
-    return LogLevel(
-        logging.getLevelName(logging.getLogger("embellama").getEffectiveLevel()).lower()
-    )
+    return _LOGGING.level
 
 
 def _renderer(stream: TextIO, *, as_json: bool) -> Processor:

@@ -17,12 +17,14 @@ from functions.middleware.rate_limit import take_tokens_of
 from functions.models import ModelRegistry
 from functions.observability import record_of
 from functions.platform_limits import PlatformLimits, WantedAnswer
+from functions.routes.direct import DirectRoute
 from functions.schemas import EmbeddingsRequest
 
 
-def embeddings_router(registry: ModelRegistry, platform: PlatformLimits) -> APIRouter:
-    """The route and its alias without the version."""
-    router = APIRouter(tags=["embeddings"])
+def add_embeddings_routes(
+    router: APIRouter, registry: ModelRegistry, platform: PlatformLimits
+) -> None:
+    """Add the route and its alias without the version."""
 
     async def create_embeddings(request: Request) -> Response:
         """Turn texts or token ids into vectors."""
@@ -31,11 +33,15 @@ def embeddings_router(registry: ModelRegistry, platform: PlatformLimits) -> APIR
         wanted = EmbeddingsRequest.parse(await request.body())
         return await _embed(registry, platform, request, wanted)
 
-    router.add_api_route("/v1/embeddings", create_embeddings, methods=["POST"])
-    router.add_api_route(
-        "/embeddings", create_embeddings, methods=["POST"], include_in_schema=False
-    )
-    return router
+    for path in ("/v1/embeddings", "/embeddings"):
+        router.add_api_route(
+            path,
+            create_embeddings,
+            methods=["POST"],
+            tags=["embeddings"],
+            include_in_schema=path.startswith("/v1/"),
+            route_class_override=DirectRoute,
+        )
 
 
 async def _embed(

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from starlette.testclient import TestClient
 
 from engine.engine import Engine
@@ -11,6 +12,7 @@ from engine.errors import SourceError
 from engine.testing import fake_engine
 from functions.app import create_app
 from functions.models import ModelRegistry, ServedModel
+from functions.observability import get_logger, log_level, set_log_level
 from functions.settings import Settings
 
 KEY = {"x-api-key": "root"}
@@ -135,11 +137,11 @@ def test_a_drain_ends_readiness_and_new_work_for_good(admin: TestClient) -> None
 @pytest.fixture
 def levels() -> Iterator[None]:
     """Put the levels of the process back."""
-    loggers = [logging.getLogger(name) for name in (None, "embellama")]
-    before = [logger.level for logger in loggers]
+    root, ours = logging.getLogger().level, log_level()
     yield
-    for logger, level in zip(loggers, before, strict=True):
-        logger.setLevel(level)
+    set_log_level(ours)
+    structlog.reset_defaults()
+    logging.getLogger().setLevel(root)
 
 
 @pytest.mark.usefixtures("levels")
@@ -149,7 +151,7 @@ def test_the_log_level_can_be_changed(admin: TestClient) -> None:
         assert admin.get("/admin/status").json()["log_level"] == level
         assert admin.get("/admin/settings").json()["log_level"] == level
         expected = logging.getLevelNamesMapping()[level.upper()]
-        assert logging.getLogger("embellama").level == expected
+        assert get_logger().get_effective_level() == expected
 
 
 @pytest.mark.parametrize("body", [b"", b"5", b"[]", b'{"level": "loud"}', b'{"level": []}', b"{}"])
