@@ -8,8 +8,9 @@ now, not for the rest of a 2048-input request; and as virtual time always advanc
 request gets its share under any stream of small ones.
 
 Room that the next request leaves in its batch is filled with others of similar length. And while
-all threads compute, an express thread takes short requests: it shares the cores for a moment, and
-no query waits for the end of a long run.
+all threads compute, and one of them for a request of several batches, an express thread takes
+short requests: it shares the cores for a moment, and no query waits for bulk work. Requests of one
+batch are not served so beside each other: three runs on two cores take 5 % longer in all.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from engine.batching import BatchLimits
 from engine.errors import OverloadedError
@@ -77,8 +78,8 @@ class Scheduler(Protocol):
 class ServerScheduler:
     """Threads that compute batches from one queue.
 
-    `concurrency` of them run at once, and where `express_tokens` is not 0 one more, for batches
-    of at most so many tokens.
+    `concurrency` of them run at once, and where `express_tokens` is not 0 one more beside bulk
+    work, for batches of at most so many tokens.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class ServerScheduler:
         self._virtual_time = 0.0
         self._queued_tokens = 0
         self._running = 0
+        self._running_bulk = 0
         self._throughput = _Throughput()
         self._closed = False
         self._threads = [
@@ -136,7 +138,7 @@ class ServerScheduler:
                 heapq.heappush(self._waiting, job)
                 self._queued_tokens += tokens
                 self._changed.notify(job.unfinished)
-                if self._running >= self._concurrency:
+                if self._may_express():
                     self._express_changed.notify()  # Else the last to start a run wakes it.
         if not job.unfinished:
             job.succeed()
@@ -208,10 +210,10 @@ class ServerScheduler:
         picked = self._next(express=express)
         if picked is None:
             return False
-        parts, alone = picked
+        parts = picked.parts
         started = time.perf_counter()
-        errors = run(parts, self._compute, alone=alone)
-        done = self._settle(parts, errors, time.perf_counter() - started)
+        errors = run(parts, self._compute, alone=picked.alone)
+        done = self._settle(picked, errors, time.perf_counter() - started)
         for (job, _), error in zip(parts, errors, strict=True):
             if error is not None:
                 job.fail(error)
@@ -219,11 +221,8 @@ class ServerScheduler:
             job.succeed()
         return True
 
-    def _next(self, *, express: bool) -> tuple[list[Part], bool] | None:
-        """Wait for work; take a batch that starts with the request whose turn it is.
-
-        The second value says whether nothing else runs or waits.
-        """
+    def _next(self, *, express: bool) -> _Picked | None:
+        """Wait for work; take a batch that starts with the request whose turn it is."""
         with self._lock:
             while not self._may_start(express=express):
                 if self._closed:
@@ -246,20 +245,28 @@ class ServerScheduler:
             else:
                 self._waiting = [job for job in self._waiting if job.batches]
                 heapq.heapify(self._waiting)
-            alone = not self._running and not self._waiting
+            picked = _Picked(
+                parts,
+                alone=not self._running and not self._waiting,
+                bulk=any(part.job.unfinished > 1 for part in parts),
+            )
             self._running += 1
-            if not express and self._running >= self._concurrency:
+            self._running_bulk += picked.bulk
+            if not express and self._may_express():
                 self._express_changed.notify()
-            return parts, alone
+            return picked
 
     def _may_start(self, *, express: bool) -> bool:
         """Whether a thread has something to do: an express one only where no other is free."""
         if not self._waiting:
             return False
         return not express or (
-            self._running >= self._concurrency
-            and self._waiting[0].batches[-1].tokens <= self._express_tokens
+            self._may_express() and self._waiting[0].batches[-1].tokens <= self._express_tokens
         )
+
+    def _may_express(self) -> bool:
+        """Whether a short request would wait for bulk work. The lock is held."""
+        return self._running >= self._concurrency and self._running_bulk > 0
 
     def _fill(self, first: Job, max_tokens: int) -> list[Part]:
         """The next batch of `first`, and what waits of others that may run with it."""
@@ -278,14 +285,15 @@ class ServerScheduler:
         return parts
 
     def _settle(
-        self, parts: Sequence[Part], errors: Sequence[BaseException | None], seconds: float
+        self, picked: _Picked, errors: Sequence[BaseException | None], seconds: float
     ) -> list[Job]:
         """Note that a batch ended; the requests of which all is computed now."""
-        done = []
+        parts, done = picked.parts, []
         with self._lock:
             together = min(self._running, self._concurrency)
             self._throughput.add(sum(part.planned.tokens for part in parts), seconds / together)
             self._running -= 1
+            self._running_bulk -= picked.bulk
             for (job, _), error in zip(parts, errors, strict=True):
                 job.unfinished -= 1
                 if error is not None:
@@ -307,6 +315,16 @@ class ServerScheduler:
             heapq.heapify(self._waiting)
             self._queued_tokens -= job.waiting_tokens
             job.batches.clear()
+
+
+class _Picked(NamedTuple):
+    """A batch that a thread took."""
+
+    parts: list[Part]
+    alone: bool
+    """Nothing else ran or waited then."""
+    bulk: bool
+    """It has a part of a request with more than this batch to compute."""
 
 
 class _Throughput:

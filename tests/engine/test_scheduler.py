@@ -384,13 +384,26 @@ def test_a_short_request_does_not_wait_for_a_long_run() -> None:
 
 
 def test_a_long_request_never_takes_the_express_thread() -> None:
-    """With the only other thread busy, a request over the express size waits."""
+    """With the only other thread busy with bulk work, a request over the express size waits."""
     gate = Gate()
     with serving(Runs(), gate, express_tokens=10) as scheduler:
-        futures = [scheduler.submit(bulk(1)), scheduler.submit(encodings_of([11]))]
+        futures = [scheduler.submit(bulk(2)), scheduler.submit(encodings_of([11]))]
         assert gate.arrived.wait(PATIENCE_SECONDS)
-        futures.append(scheduler.submit(bulk(1)))
+        assert not scheduler._may_start(express=True)
         assert 1 == scheduler.state().running_batches
+        gate.open()
+        for future in futures:
+            result(future)
+
+
+def test_requests_of_one_batch_do_not_take_the_express_thread_beside_each_other() -> None:
+    gate = Gate()
+    with serving(Runs(), gate, express_tokens=10) as scheduler:
+        futures = [scheduler.submit(bulk(1))]
+        assert gate.arrived.wait(PATIENCE_SECONDS)
+        futures.append(scheduler.submit(encodings_of([10])))
+        assert not scheduler._may_start(express=True)
+        assert (1, 1) == (scheduler.state().running_batches, scheduler.state().queued_requests)
         gate.open()
         for future in futures:
             result(future)
