@@ -37,7 +37,8 @@ def finish(vectors: FloatArray, *, dimensions: int, normalize: bool) -> FloatArr
 
 
 def _checked_lengths(vectors: FloatArray) -> NDArray[np.float64]:
-    lengths: NDArray[np.float64] = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    exact = vectors.astype(np.float64)
+    lengths: NDArray[np.float64] = np.sqrt(np.einsum("nd,nd->n", exact, exact))
     bad = ~np.isfinite(lengths) | (lengths == 0)
     if bad.any():
         raise NonFiniteError(indices=np.flatnonzero(bad).tolist())

@@ -7,6 +7,7 @@ unknown path is `unmatched`, an unknown method `other`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
@@ -72,6 +73,12 @@ class Metrics:
         self._make_request_metrics()
         self._make_work_metrics()
         self._models = models
+        # Looking a child up by its labels takes longer than counting.
+        self._requests_of = cache(self._requests.labels)
+        self._request_seconds_of = cache(self._request_seconds.labels)
+        self._tokens_of = cache(self._tokens.labels)
+        self._inputs_of = cache(self._inputs.labels)
+        self._stage_seconds_of = cache(self._stage_seconds.labels)
 
     def _make_request_metrics(self) -> None:
         self._requests = Counter(
@@ -161,18 +168,18 @@ class Metrics:
             self._in_flight.dec()
         route = route_of(scope) or "unmatched"
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._requests.labels(route, method, str(status)).inc()
-        self._request_seconds.labels(route).observe(record.elapsed_ms() / 1000)
+        self._requests_of(route, method, str(status)).inc()
+        self._request_seconds_of(route).observe(record.elapsed_ms() / 1000)
         if record.work is not None:
             self._add_work(record.work)
         if status >= 400:
             self._add_error(record, status)
 
     def _add_work(self, work: Work) -> None:
-        self._tokens.labels(work.model).inc(work.tokens)
-        self._inputs.labels(work.model).inc(work.inputs)
+        self._tokens_of(work.model).inc(work.tokens)
+        self._inputs_of(work.model).inc(work.inputs)
         for stage, seconds in work.stages.items():
-            self._stage_seconds.labels(stage).observe(seconds)
+            self._stage_seconds_of(stage).observe(seconds)
 
     def _add_error(self, record: RequestRecord, status: int) -> None:
         unnamed = "client_closed" if status == CLIENT_CLOSED_REQUEST else "invalid_request"

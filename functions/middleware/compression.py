@@ -12,6 +12,7 @@ import gzip
 import importlib
 import threading
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -99,6 +100,7 @@ class CompressionMiddleware:
         return {**message, "body": compressed}
 
 
+@lru_cache(maxsize=256)
 def choose_codec(accepted: str, offered: tuple[str, ...]) -> str | None:
     """The offered name that Accept-Encoding likes best; at equal liking the first offered.
 

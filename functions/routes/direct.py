@@ -21,7 +21,8 @@ class DirectRoute(APIRoute):
         Raises:
             HTTPException: its method is not one of the route's.
         """
-        if scope["method"] not in self.methods:
-            raise HTTPException(405, headers={"Allow": ", ".join(sorted(self.methods))})
+        methods = self.methods or ()
+        if scope["method"] not in methods:
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(methods))})
         response = await self.endpoint(Request(scope, receive, send))
         await response(scope, receive, send)
