@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from engine.errors import ExportError
+from engine.export.architectures.parts import add_and_norm
 from engine.export.gguf_file import GgufFile
 from engine.export.graph import FUSED, Graph
 from engine.types import FloatArray
@@ -177,20 +178,16 @@ class _Rewrite:
         return True
 
     def _embed(self, node: onnx.NodeProto) -> bool:
-        """The fused operator takes no blocks: a Gather on them and SkipLayerNormalization do."""
+        """The fused operator takes no blocks: a Gather on them does."""
         ids, types, words, positions, _, scale, bias = list(node.input[:7])
         if types or any(node.input[7:]) or not self._gather_blocks(words, ids, f"{words}.gathered"):
             return False
         for name in (positions, scale, bias):
             self._use(name)
         placed = self._first_positions(ids, positions)
-        self.graph.node(
-            "SkipLayerNormalization",
-            [f"{words}.gathered", placed, scale, bias],
-            node.output[0],
-            domain=FUSED,
-            attributes={row.name: row.f for row in node.attribute if row.name == "epsilon"},
-        )
+        (epsilon,) = (row.f for row in node.attribute if row.name == "epsilon")
+        terms = [f"{words}.gathered", placed]
+        add_and_norm(self.graph, terms, [scale, bias], node.output[0], epsilon)
         return True
 
     def _first_positions(self, ids: str, positions: str) -> str:

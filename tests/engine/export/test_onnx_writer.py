@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from engine.backends.onnx import OnnxBackend
@@ -108,3 +109,18 @@ def test_the_default_model_agrees_with_torch(default_bundle: ModelBundle, size: 
     assert found.min_cosine >= 0.99999
     assert found.max_abs_diff <= 1e-4
     assert found.top10_agreement == 1.0
+
+
+def test_the_runtime_puts_no_slow_norm_in_the_place_of_ours(
+    small_bert_gguf: GgufFile, tmp_path: Path
+) -> None:
+    """ONNX Runtime fuses an addition and a norm into an operator that takes longer than both."""
+    write_onnx(small_bert_gguf, tmp_path / "model.onnx")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), options)
+    graph = onnx.load(tmp_path / "optimised.onnx", load_external_data=False).graph
+    operators = {node.op_type for node in graph.node}
+    assert "LayerNormalization" in operators
+    assert "SkipLayerNormalization" not in operators
