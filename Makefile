@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV = $(or $(shell command -v uv 2>/dev/null),$(BIN)/uv)
 LOCKS := infra/locks
+AUDIT := .cache/audit
 INSTALL = VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --compile-bytecode
 COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet
@@ -13,7 +14,7 @@ IMAGE_EXTRAS := --extra yaml --extra aws --extra hub --extra redis --extra otel 
 SERVE_EXTRAS := --extra cpu --extra export --extra default-model --extra yaml --extra server
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-lambda test test-gpu bench-gpu test-images lint format bench bench-lambda lambda-zip lock clean
+.PHONY: help serve serve-lambda test test-gpu bench-gpu test-images audit lint format bench bench-lambda lambda-zip lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +24,9 @@ serve: $(VENV)/.serve ## Serve the default model on 127.0.0.1:8080 (HOST=, PORT=
 
 test: $(VENV)/.dev ## Run all tests (ARGS="-k name" and so on)
 	$(BIN)/pytest $(ARGS)
+
+audit: $(VENV)/.dev $(AUDIT)/.done ## Check licences, vulnerabilities and unsafe code; write SBOMs to build/sbom
+	$(AUDIT)/bin/python -m infra.audit --environment $(VENV) $(ARGS)
 
 lint: $(VENV)/.dev ## Check lint, format and types
 	$(BIN)/ruff check .
@@ -62,6 +66,8 @@ lock: $(VENV)/.serve ## Resolve the dependencies anew and pin them with hashes
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/litellm.txt
 	$(UV) pip compile --group infra --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/infra.txt
+	$(UV) pip compile --group audit --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/audit.txt
 	$(COMPILE) $(SERVE_EXTRAS) --group build --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/serve.txt
 	$(COMPILE) $(IMAGE_EXTRAS) --extra cpu --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/server-cpu.txt
 	$(COMPILE) $(IMAGE_EXTRAS) --extra gguf --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/server-gpu.txt
@@ -90,6 +96,11 @@ $(VENV)/.serve: $(VENV)/.uv $(LOCKS)/serve.txt pyproject.toml
 $(VENV)/.dev: $(VENV)/.serve $(LOCKS)/dev.txt
 	@echo "Installing the development dependencies; llama-cpp-python is compiled, which takes about 5 minutes on 2 cores ..." >&2
 	@$(INSTALL) --require-hashes -r $(LOCKS)/dev.txt
+	@touch $@
+
+$(AUDIT)/.done: $(VENV)/.uv $(LOCKS)/audit.txt
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(AUDIT)
+	@VIRTUAL_ENV=$(AUDIT) $(UV) pip install --quiet --no-deps --require-hashes -r $(LOCKS)/audit.txt
 	@touch $@
 
 # Runtimes for CUDA in place of those for CPUs, where there is a GPU and a compiler for it.

@@ -28,9 +28,9 @@ def installed(program: str, unchecked: str) -> str:
     return path
 
 
-def pinned(program: str) -> str:
-    """The path of a program of the infra environment."""
-    return str(python_environment("infra").parent / program)
+def pinned(program: str, environment: str = "infra") -> str:
+    """The path of a program of the infra environment, or of another one."""
+    return str(python_environment(environment).parent / program)
 
 
 def output(command: Sequence[str | Path], *, stdin: str | None = None) -> str:
