@@ -6,8 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.message import Message
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import Distribution, PackageMetadata, distributions
 from pathlib import Path
 
 from license_expression import AND, OR, LicenseSymbol, Renderable, get_spdx_licensing
@@ -62,15 +61,15 @@ class Licences:
         problem = None if self._is_allowed(declared) else "not on the list of what is allowed"
         return Finding(pin, declared, _source(pin, installed), problem)
 
-    def _declared(self, metadata: Message) -> str | None:
+    def _declared(self, metadata: PackageMetadata) -> str | None:
         """The expression of PEP 639, else the older field, else the classifiers, if they agree."""
-        expression = metadata.get("License-Expression")
-        if expression is not None:
-            return str(expression)
-        field = self._known(str(metadata.get("License", "")))
+        fields = metadata.json
+        if "license_expression" in fields:
+            return str(fields["license_expression"])
+        field = self._known(str(fields.get("license", "")))
         if field is not None:
             return field
-        lines = [str(line) for line in metadata.get_all("Classifier", [])]
+        lines = fields.get("classifier", [])
         named = {line.removeprefix(_CLASSIFIER) for line in lines if line.startswith(_CLASSIFIER)}
         known = {self._spellings.get(name) for name in named}
         return known.pop() if len(known) == 1 else None

@@ -96,8 +96,9 @@ def started(fault: Path, *, port: int = 0, **options: object) -> Iterator[Served
 
 def main() -> None:
     fault, *options = sys.argv[1:]
-    values: dict[str, Any] = dict(option.split("=", 1) for option in options)
-    settings = Settings(log_format=LogFormat.JSON, **values)
+    given = dict(option.split("=", 1) for option in options)
+    values: dict[str, Any] = {"log_format": LogFormat.JSON} | given
+    settings = Settings(**values)
     serve(settings, lambda _: certified_engine(Path(fault)))
 
 
