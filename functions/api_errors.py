@@ -64,6 +64,12 @@ ERROR_ANSWERS: dict[int, ErrorAnswer] = {
         "The body is larger than the limit of 16777216 bytes. Split the request.",
         "payload_too_large",
     ),
+    431: ErrorAnswer(
+        "The request line and the headers are too long.",
+        INVALID_REQUEST,
+        "The request line and the headers have more than 65536 bytes.",
+        "headers_too_large",
+    ),
     429: ErrorAnswer(
         "The client's rate limit is reached (`rate_limit_exceeded`), or the server has as much "
         "work waiting as it takes (`overloaded`).",

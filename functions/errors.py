@@ -109,6 +109,23 @@ class PayloadTooLargeError(EmbellamaError):
         self.limit = limit
 
 
+class MalformedRequestError(InvalidInputError):
+    """What came is not HTTP, so no route was asked."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, param=None)
+
+
+class HeadersTooLargeError(EmbellamaError):
+    """The request line and the headers have more bytes than a server reads."""
+
+    code = "headers_too_large"
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(f"The request line and the headers have more than {limit} bytes.")
+        self.limit = limit
+
+
 class ResponseTooLargeError(EmbellamaError):
     """The platform can't carry the answer; said before anything is computed."""
 
@@ -148,6 +165,7 @@ STATUS: dict[type[EmbellamaError], tuple[int, str]] = {
     ReloadError: (409, INVALID_REQUEST),
     InvalidApiKeyError: (401, INVALID_REQUEST),
     PayloadTooLargeError: (413, INVALID_REQUEST),
+    HeadersTooLargeError: (431, INVALID_REQUEST),
     ResponseTooLargeError: (413, INVALID_REQUEST),
     engine_errors.SpaceMismatchError: (409, INVALID_REQUEST),
     engine_errors.UnavailableError: (503, SERVER_ERROR),

@@ -21,6 +21,8 @@ from engine.types import EmbedResult
 from functions.settings import LogFormat, LogLevel
 
 _RECORD_KEY = "embellama.record"
+REFUSED = "embellama.refused"
+"""Key of a scope whose request the target could not read: the error to answer it with."""
 _USER_HASH_DIGITS = 16
 CLIENT_CLOSED_REQUEST = 499
 """What logs and metrics call an answer that was never sent because the client had gone."""

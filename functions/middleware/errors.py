@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.errors import EmbellamaError, ShuttingDownError
 from functions.errors import error_response, status_of
-from functions.observability import get_logger, record_of
+from functions.observability import REFUSED, get_logger, record_of
 
 _TOO_LATE = ShuttingDownError("The server shut down before this was done.", retry_after_seconds=2)
 
@@ -24,6 +24,11 @@ class ErrorMiddleware:
         """Run one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+            return
+        refused = scope.get(REFUSED)
+        if refused is not None:
+            _note(scope, refused)
+            await error_response(refused)(scope, receive, send)
             return
         started = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import signal
@@ -24,6 +25,7 @@ from functions.models import ModelRegistry, ServedModel
 from functions.observability import configure_logging, get_logger
 from functions.settings import Settings
 from functions.targets.loading import load, open_configured_engine
+from functions.targets.refusal import MAX_HEAD_BYTES
 from functions.targets.tls import tls_context
 from functions.tracing import Tracing, open_tracing
 
@@ -148,6 +150,8 @@ def _uvicorn_config(
 ) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(settings, registry, tracing=tracing),
+        http=_http_protocol(),
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -156,6 +160,17 @@ def _uvicorn_config(
         ws="none",
         ssl_context_factory=None if tls is None else lambda *_: tls,
     )
+
+
+def _http_protocol() -> type[asyncio.Protocol]:
+    """The fast one where its package is installed."""
+    try:
+        from functions.targets.httptools_protocol import BoundedHttpToolsProtocol
+    except ModuleNotFoundError:
+        from functions.targets.h11_protocol import RefusingH11Protocol
+
+        return RefusingH11Protocol
+    return BoundedHttpToolsProtocol
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ import json
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -114,7 +115,7 @@ def log(
     key_file = tmp_path / "keys"
     key_file.write_text(f"bob:{KEYS['file']}\n")
     closed = free_port()
-    options: dict[str, object] = {
+    options: dict[str, Any] = {
         "log_level": "debug",
         "log_format": request.param,
         "api_key": f"alice:{KEYS['option']}",

@@ -46,6 +46,9 @@ def _open(mode: str, model: ModelOptions) -> Engine:
 
 def main() -> None:
     mode, *options = sys.argv[1:]
+    if "without=httptools" in options:
+        options.remove("without=httptools")
+        sys.modules["httptools"] = None  # type: ignore[assignment] # as if it were not installed
     values: dict[str, Any] = dict(option.split("=", 1) for option in options)
     settings = Settings(port=0, log_format=LogFormat.JSON, **values)
     serve(settings, lambda model: _open(mode, model))

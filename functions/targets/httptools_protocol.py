@@ -1,0 +1,144 @@
+"""HTTP/1.1 by uvicorn and httptools, with a bound on headers and one shape of errors."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import httptools
+from uvicorn._types import HTTPScope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from functions.errors import HeadersTooLargeError
+from functions.targets.refusal import MAX_HEAD_BYTES, Refusal, malformed, refusal_scope
+
+
+class BoundedHttpToolsProtocol(HttpToolsProtocol):
+    """Refuses what is malformed, or has too long a head, in turn and through the application.
+
+    A request that offers to go on in another protocol, such as `Upgrade: h2c`, is an ordinary
+    one: a server may ignore the offer (RFC 9110, section 7.8). httptools does not read the body of
+    such a request, so it is read anew without that header.
+    """
+
+    _in_head = False
+    """Whether a request's head has begun and not ended."""
+    _head_bytes = 0
+    """What was read of that head after the read in which it began."""
+    _read_bytes = 0
+    """Size of the last read."""
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+        self._unset_keepalive_if_required()
+        self._read_bytes = len(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as exc:
+                rest = memoryview(rest)[exc.args[0] :]
+                if self._read_without_upgrade():
+                    continue
+            except httptools.HttpParserError as exc:
+                is_bound = isinstance(exc.__context__, HeadersTooLargeError)
+                self._refuse(exc.__context__ if is_bound else malformed())  # type: ignore[arg-type]
+            break
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(HeadersTooLargeError(limit=MAX_HEAD_BYTES))
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer it, unless its head is too long.
+
+        Raises:
+            HeadersTooLargeError: it is.
+        """
+        self._in_head = False
+        # A head that came in one read of fewer bytes need not be measured.
+        is_long = self._head_bytes or self._read_bytes > MAX_HEAD_BYTES
+        if is_long and self._head_size() > MAX_HEAD_BYTES:
+            raise HeadersTooLargeError(limit=MAX_HEAD_BYTES)
+        super().on_headers_complete()
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _should_upgrade(self) -> bool:
+        """Keep uvicorn from answering an offer to upgrade, as it is read anew."""
+        return True
+
+    def _read_without_upgrade(self) -> bool:
+        """Read the head again that offered to upgrade; the rest follows. False if it is refused."""
+        if self.parser.get_method() == b"CONNECT":  # no offer, but a wish for a tunnel
+            self._refuse(malformed())
+            return False
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
+        return True
+
+    def _refuse(self, error: Refusal) -> None:
+        """Answer with this error, after the requests that came before, and read no more."""
+        self.parser = cast("httptools.HttpRequestParser", _DeafParser())
+        self._in_head = False
+        latest = self.cycle
+        refusal = self._refusing_cycle(error)
+        if latest is not None and not latest.response_complete:
+            if not latest.more_body:
+                self.flow.pause_reading()
+                self.pipeline.appendleft((refusal, self.app))
+                self.cycle = refusal
+                return
+            if self.pipeline and self.pipeline[0][0] is latest:
+                self.pipeline[0] = (refusal, self.app)
+                self.cycle = refusal
+                return
+            if latest.response_started:
+                self.transport.close()
+                return
+            latest.disconnected = True  # Its body has no end, so nobody can answer it.
+            latest.message_event.set()
+        self.cycle = refusal
+        self._start_asgi_task(refusal, self.app)
+
+    def _refusing_cycle(self, error: Refusal) -> RequestResponseCycle:
+        scope = refusal_scope(
+            error,
+            client=self.client,
+            server=self.server,
+            scheme=self.scheme,
+            headers=self.headers,
+        )
+        cycle = RequestResponseCycle(
+            scope=cast("HTTPScope", scope),
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=False,
+            on_response=self.on_response_complete,
+        )
+        cycle.more_body = False
+        return cycle
+
+
+class _DeafParser:
+    """What parses a connection that is about to be closed: nothing."""
+
+    def feed_data(self, data: bytes) -> None:
+        """Drop it."""
