@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from engine.backends import choose, open_backend
+from engine.backends import choose, open_backend, weights_of
 from engine.backends.base import Backend
 from engine.breaker import BreakerState
 from engine.config import EngineConfig
@@ -42,6 +42,7 @@ from engine.types import (
     Truncate,
     Usage,
 )
+from engine.weights_watch import WeightsWatch
 
 _SMALL_INPUTS = 64
 _SMALL_CHARACTERS = 4096
@@ -61,6 +62,7 @@ class Engine:
         config: EngineConfig,
         *,
         inline: bool = False,
+        weights: WeightsWatch | None = None,
     ) -> None:
         self.manifest = manifest
         self.tokenizer = tokenizer
@@ -71,7 +73,8 @@ class Engine:
         """Why this backend was chosen, in one sentence for the log."""
         self._dimensions = (manifest.dimensions, *manifest.matryoshka_dimensions)
         self._tokenize_threads = ThreadPoolExecutor(1, thread_name_prefix="embellama-tokenize")
-        self._runner = Runner(backend, manifest, config)
+        self._weights = weights
+        self._runner = Runner(backend, manifest, config, weights)
         self._scheduler = self._runner.make_scheduler(config, inline=inline)
 
     @classmethod
@@ -99,8 +102,15 @@ class Engine:
         tokenizer = _open_tokenizer(bundle, config)
         choice = choose(bundle, config)
         check_certified(bundle, choice.file)
-        backend = open_backend(bundle, config, choice, max_input_tokens=tokenizer.max_input_tokens)
-        engine = cls(bundle.manifest, tokenizer, backend, config, inline=inline)
+        weights = WeightsWatch([bundle.path(entry) for entry in weights_of(bundle, choice)])
+        try:
+            backend = open_backend(
+                bundle, config, choice, max_input_tokens=tokenizer.max_input_tokens
+            )
+        except BaseException:
+            weights.close()
+            raise
+        engine = cls(bundle.manifest, tokenizer, backend, config, inline=inline, weights=weights)
         engine.reason = choice.reason
         try:
             check_golden(bundle, tokenizer, engine._scheduler, backend.precision)
@@ -250,6 +260,8 @@ class Engine:
         self._scheduler.close()
         self._tokenize_threads.shutdown()
         self.backend.close()
+        if self._weights is not None:
+            self._weights.close()
 
     def __enter__(self) -> Self:
         return self

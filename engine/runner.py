@@ -15,14 +15,22 @@ from engine.pooling import pool
 from engine.postprocess import check_finite
 from engine.scheduler import Scheduler, ServerScheduler
 from engine.types import Batch, BatchReport, FloatArray
+from engine.weights_watch import WeightsWatch
 
 
 class Runner:
     """What a scheduler calls to compute a batch. Thread-safe as far as the backend is."""
 
-    def __init__(self, backend: Backend, manifest: Manifest, config: EngineConfig) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        manifest: Manifest,
+        config: EngineConfig,
+        weights: WeightsWatch | None = None,
+    ) -> None:
         self._backend = backend
         self._manifest = manifest
+        self._weights = weights
         self._breaker = CircuitBreaker(
             failures=config.breaker_failures, pause_seconds=config.breaker_pause_seconds
         )
@@ -46,7 +54,8 @@ class Runner:
         """Run one batch: pooled, finite vectors (B, D).
 
         Raises:
-            BackendError: the runtime failed, or gave a vector without a direction.
+            BackendError: the runtime failed, or gave a vector without a direction, or its weights
+                were changed.
             NotReadyError: it failed so often that it is given a pause.
         """
         return self._breaker.call(lambda: self._run(batch))
@@ -77,6 +86,8 @@ class Runner:
         try:
             vectors = pool(self._backend.run(batch), self._manifest.pooling)
             check_finite(vectors)
+            if self._weights is not None:
+                self._weights.check()  # Afterwards: else they could change in between.
             return vectors
         finally:
             if self.on_batch is not None:

@@ -43,6 +43,14 @@ def choose(bundle: ModelBundle, config: EngineConfig) -> Choice:
     return Choice(other, entry, f"{reason}, but the bundle has no {preferred.value} file")
 
 
+def weights_of(bundle: ModelBundle, choice: Choice) -> list[BundleFile]:
+    """The files that the chosen runtime loads."""
+    data = None
+    if choice.backend is BackendChoice.ONNX:
+        data = bundle.manifest.file(FileRole.ONNX_DATA, choice.file.precision)
+    return [choice.file] if data is None else [choice.file, data]
+
+
 def open_backend(
     bundle: ModelBundle, config: EngineConfig, choice: Choice, *, max_input_tokens: int
 ) -> Backend:
@@ -53,10 +61,10 @@ def open_backend(
         BundleError: the file was altered or can't be loaded.
     """
     precision = choice.file.precision or "fp32"
+    bundle.verify_hashes(weights_of(bundle, choice))
     if choice.backend is BackendChoice.GGUF:
         from engine.backends.gguf import PREFERRED_BATCH_TOKENS, GgufBackend
 
-        bundle.verify_hashes([choice.file])
         return GgufBackend(
             bundle.path(choice.file),
             pooling=bundle.manifest.pooling,
@@ -68,8 +76,6 @@ def open_backend(
         )
     from engine.backends.onnx import OnnxBackend
 
-    data = bundle.manifest.file(FileRole.ONNX_DATA, choice.file.precision)
-    bundle.verify_hashes([choice.file] if data is None else [choice.file, data])
     return OnnxBackend(
         bundle.path(choice.file), precision=precision, threads=config.threads, gpu=config.gpu
     )
