@@ -44,8 +44,12 @@ def fake_engine(
     config: EngineConfig | None = None,
     name: str = "fake-model",
     inline: bool = False,
+    backend: FakeBackend | None = None,
 ) -> Engine:
-    """An engine over the fake backend. `before_run` may block or raise; see `FakeBackend`."""
+    """An engine over the fake backend. `before_run` may block or raise; see `FakeBackend`.
+
+    `backend` takes its place: one made elsewhere, of `dimensions` dimensions.
+    """
     config = config or EngineConfig()
     tokenizer = fake_tokenizer()
     manifest = Manifest(
@@ -72,7 +76,7 @@ def fake_engine(
             max_request_tokens=config.max_request_tokens,
             prompts=manifest.prompts,
         ),
-        FakeBackend(dimensions, before_run=before_run),
+        backend or FakeBackend(dimensions, before_run=before_run),
         config,
         inline=inline,
     )

@@ -9,14 +9,13 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench import report
 from tests.bench.context import Context
-from tests.bench.environments import PLOT, ROOT, UnavailableError
-from tests.bench.machine import describe
+from tests.bench.environments import PLOT, UnavailableError
+from tests.bench.machine import facts
 from tests.bench.processes import program_path
 from tests.bench.subjects import PEERS
 
@@ -32,11 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(given)
     phases = args.only or (*PHASES, *([_LONG_PHASE] if args.long else []))
     context = Context(args.rounds, args.quick, tuple(args.peers))
-    facts = describe() | {
-        "commit": _commit(),
-        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "command": " ".join(["python -m tests.bench", *given]),
-    }
+    about = facts(" ".join(["python -m tests.bench", *given]))
     stem = "bench" if not args.only else "-".join(phases)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # So that servers are ended, too.
     try:
@@ -45,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         context.figures.note("interrupted")
     finally:
-        _write(context, facts, args.out / stem)
+        _write(context, about, args.out / stem)
     return 0
 
 
@@ -60,24 +55,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "unknown"
-
-
-def _write(context: Context, facts: dict[str, str], stem: Path) -> None:
-    found = report.text(context, facts)
+def _write(context: Context, about: dict[str, str], stem: Path) -> None:
+    found = report.text(context, about)
     print(found)
     stem.parent.mkdir(parents=True, exist_ok=True)
     stem.with_suffix(".txt").write_text(found, "utf-8")
     json_file = stem.with_suffix(".json")
-    json_file.write_text(json.dumps(report.as_json(context, facts), indent=1) + "\n", "utf-8")
+    json_file.write_text(json.dumps(report.as_json(context, about), indent=1) + "\n", "utf-8")
     if not report.throughputs(context.figures):
         return
     try:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import re
+import subprocess
+import time
 from pathlib import Path
+
+from tests.bench.environments import ROOT
 
 _KIB = 1024
 
@@ -23,6 +27,15 @@ def describe() -> dict[str, str]:
     }
 
 
+def facts(command: str) -> dict[str, str]:
+    """The machine, what was measured, when, and how to do it again."""
+    return describe() | {
+        "commit": _commit(),
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "command": command,
+    }
+
+
 def load_average() -> float:
     """Processes that ran or waited for a core over the last minute: 1 or more is a busy core."""
     return os.getloadavg()[0]
@@ -36,6 +49,17 @@ def memory_mb(pid: int) -> float:
 def resident_mb(pid: int) -> float:
     """MB (10^6 bytes) of a process in memory, shared or not (RSS)."""
     return _rollup(pid, "Rss")
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "unknown"
 
 
 def _rollup(pid: int, entry: str) -> float:

@@ -6,9 +6,10 @@ As a program: `python -m tests.infra.served FAULT_FILE [field=value ...]`.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,21 +78,31 @@ def certified_engine(fault: Path) -> Engine:
 
 
 @contextmanager
+def running(
+    command: Sequence[str], port: int, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Served]:
+    """A server process, ready or not. Its log goes into a file, as nobody reads it meanwhile."""
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            command, stdout=file, stderr=file, cwd=ROOT, env={**os.environ, **(environment or {})}
+        )
+    try:
+        yield Served(process, port)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
 def started(fault: Path, *, port: int = 0, **options: object) -> Iterator[Served]:
-    """A server process that is ready. Its log goes into a file, as nobody reads it meanwhile."""
+    """A server process that is ready."""
     port = port or free_port()
     given = {"port": port, "log_level": "warning"} | options
     arguments = [f"{name}={value}" for name, value in given.items()]
     command = [sys.executable, "-m", "tests.infra.served", str(fault), *arguments]
-    with fault.with_suffix(".log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
-    server = Served(process, port)
-    try:
+    with running(command, port, fault.with_suffix(".log")) as server:
         until(server.is_ready, "the server is not ready")
         yield server
-    finally:
-        process.kill()
-        process.wait()
 
 
 def main() -> None:

@@ -1,0 +1,44 @@
+"""`python -m tests.load`: send every load, print a table, write results."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.export.default_model import ensure_default_bundle
+from tests.bench.environments import UnavailableError
+from tests.load import cases, report
+from tests.load.k6 import LoadError
+
+_RESULTS = Path(__file__).parent / "results"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the wanted cases; 0 if all promises were kept, 1 if not."""
+    names = [case.name for case in cases.CASES]
+    parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="loads to send")
+    parser.add_argument("--small", action="store_true", help="a few seconds each, no verdict")
+    parser.add_argument("--out", type=Path, default=_RESULTS, help="directory of the results")
+    args = parser.parse_args(argv)
+    bundle = ensure_default_bundle()
+    found = []
+    for case in cases.CASES:
+        if case.name in args.only:
+            print(f"{time.strftime('%H:%M:%S')} {case.title} ...", file=sys.stderr, flush=True)
+            try:
+                found.append(cases.run(case, bundle, is_small=args.small))
+            except (UnavailableError, LoadError) as exc:
+                print(f"{case.name}: not measured: {exc}", file=sys.stderr)
+                return 1
+    print(report.text(found))
+    if not args.small:
+        report.write(found, args.out / "load.json")
+    return 0 if all(outcome.sent.kept for outcome in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
