@@ -30,6 +30,9 @@ from functions.targets.tls import tls_context
 from functions.tracing import Tracing, open_tracing
 
 _BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 120
+"""How long an idle connection stays open: longer than load balancers (60 s) and clients (Go: 90 s)
+keep theirs, as a request that is sent while the server closes is lost."""
 _CLOSE_SECONDS = 1.0
 """How long a batch that runs, or the last traces, may take after all requests were answered."""
 
@@ -158,6 +161,7 @@ def _uvicorn_config(
         proxy_headers=False,  # `trusted_proxy_hops` says whom to believe.
         server_header=False,
         ws="none",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ssl_context_factory=None if tls is None else lambda *_: tls,
     )
 

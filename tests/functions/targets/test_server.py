@@ -8,8 +8,9 @@ import httpx2
 import pytest
 
 from engine.errors import ConfigurationError
+from functions.models import ModelRegistry
 from functions.settings import Settings
-from functions.targets.server import serve
+from functions.targets.server import KEEP_ALIVE_SECONDS, _uvicorn_config, serve
 from tests.functions.targets.serving import ServerProcess
 
 BODY = {"model": "fake-model", "input": "the cat"}
@@ -72,6 +73,14 @@ def test_an_idle_server_ends_on_a_signal_in_spite_of_idle_connections() -> None:
         assert client.post(f"{server.url}/v1/embeddings", json=BODY).status_code == 200
         server.signal(SIGTERM)
         assert server.exit_code() == 0
+
+
+def test_an_idle_connection_outlives_those_of_clients_and_load_balancers() -> None:
+    """A request that comes while the server closes its connection gets no answer."""
+    longest_idle_seconds = {"AWS load balancers": 60, "nginx": 60, "Go's http.Client": 90}
+    assert max(longest_idle_seconds.values()) < KEEP_ALIVE_SECONDS
+    config = _uvicorn_config(Settings(), ModelRegistry([]), None, None)
+    assert config.timeout_keep_alive == KEEP_ALIVE_SECONDS
 
 
 def test_it_listens_while_the_model_loads() -> None:
