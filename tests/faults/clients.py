@@ -71,6 +71,10 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Wait for the answers to what was asked, and ask no more."""
         self._ended.set()
         for thread in self._threads:
             thread.join()

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -17,6 +15,7 @@ from functions.rate_limits import RateLimiter, open_rate_limiter, open_storage
 from functions.rate_window import Window, duration
 from functions.settings import Settings, SettingsError
 from tests.functions.ports import free_port
+from tests.functions.redis_server import RedisServer
 
 MINUTE = 1_000_000_020.0
 """A time at which a minute begins."""
@@ -142,32 +141,10 @@ def test_without_limits_there_is_no_limiter() -> None:
     assert open_rate_limiter(Settings()) is None
 
 
-class _Redis:
-    """A real server on a port of its own."""
-
-    def __init__(self, port: int, directory: Path) -> None:
-        self.url = f"redis://127.0.0.1:{port}/0"
-        self._command = ["redis-server", "--port", str(port), "--save", "", "--dir", str(directory)]
-        self.start()
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        while "Ready to accept connections" not in (line := self._process.stdout.readline()):
-            assert line, "redis-server ended"
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[_Redis]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed: limits over several replicas not checked")
-    server = _Redis(free_port(), tmp_path)
-    yield server
-    server.stop()
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer.or_skip(free_port(), tmp_path) as server:
+        yield server
 
 
 @asynccontextmanager
@@ -185,7 +162,7 @@ async def _limiter_on(
     await storage.bridge.get_connection().aclose()  # type: ignore[attr-defined] # of redis-py only
 
 
-def test_replicas_count_together_in_redis(redis: _Redis) -> None:
+def test_replicas_count_together_in_redis(redis: RedisServer) -> None:
     async def run() -> None:
         async with (
             _limiter_on(redis.url, tokens=100) as one,
@@ -202,7 +179,7 @@ def test_replicas_count_together_in_redis(redis: _Redis) -> None:
     asyncio.run(run())
 
 
-def test_requests_at_the_same_time_never_get_more_than_the_limit(redis: _Redis) -> None:
+def test_requests_at_the_same_time_never_get_more_than_the_limit(redis: RedisServer) -> None:
     async def run() -> int:
         async with (
             _limiter_on(redis.url, requests=20) as one,
@@ -218,7 +195,7 @@ def test_requests_at_the_same_time_never_get_more_than_the_limit(redis: _Redis) 
 
 
 def test_without_redis_all_pass_and_the_log_says_so_once(
-    redis: _Redis, logs: list[structlog.typing.EventDict]
+    redis: RedisServer, logs: list[structlog.typing.EventDict]
 ) -> None:
     now = 0.0
 
