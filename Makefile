@@ -74,6 +74,8 @@ lock: $(VENV)/.serve ## Resolve the dependencies anew and pin them with hashes
 	$(COMPILE) $(UPGRADE) --all-extras --group dev --group build --output-file $(LOCKS)/dev.txt
 	$(UV) pip compile --group litellm --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/litellm.txt
+	$(UV) pip compile --group llamaindex --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/llamaindex.txt
 	$(UV) pip compile --group infra --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/infra.txt
 	$(UV) pip compile --group audit --universal --python-version 3.11 --generate-hashes \

@@ -1,0 +1,58 @@
+"""A live server of the default model, as `embellama serve` starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.docs.blocks import ROOT
+from tests.functions.ports import free_port
+from tests.infra.tools import until
+
+KEY = "a-key-of-the-tests"
+CLIENTS = ROOT / "docs" / "clients"
+
+
+@pytest.fixture(scope="session")
+def variables(
+    default_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """The environment of a program that is to ask the server, which wants a key."""
+    port = free_port()
+    arguments = ["--model-path", str(default_bundle), "--port", str(port), "--api-key", KEY]
+    command = [sys.executable, "-m", "functions.cli", "serve", *arguments]
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("EMBELLAMA_", "OPENAI_"))
+    }
+    url = f"http://127.0.0.1:{port}"
+    log = tmp_path_factory.mktemp("clients") / "server.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, cwd=ROOT, env=clean, stdout=stream, stderr=stream)
+    try:
+        until(lambda: _is_ready(process, url), f"the server is ready, see {log}")
+        yield clean | {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": KEY}
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _is_ready(process: subprocess.Popen[bytes], url: str) -> bool:
+    assert process.poll() is None, "the server has ended"
+    return httpx2.get(f"{url}/health/ready").status_code == 200
+
+
+def written_by(command: list[str | Path], variables: dict[str, str], cwd: Path = ROOT) -> str:
+    """What a program that must succeed wrote."""
+    result = subprocess.run(
+        command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
