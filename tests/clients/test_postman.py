@@ -24,7 +24,7 @@ def _run(variables: dict[str, str], report: Path, **changed: str) -> dict[str, A
         "apiKey": variables["OPENAI_API_KEY"],
     } | changed
     options = [f"--env-var={name}={value}" for name, value in given.items()]
-    command = ["npx", "newman", "run", COLLECTION, *options, "--reporters=json"]
+    command = ["npx", "newman", "run", str(COLLECTION), *options, "--reporters=json"]
     command.append(f"--reporter-json-export={report}")
     subprocess.run(command, cwd=environment, check=False, capture_output=True, timeout=120)
     found: dict[str, Any] = json.loads(report.read_bytes())["run"]

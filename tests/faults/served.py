@@ -80,7 +80,7 @@ def golden() -> list[GoldenText]:
 
 @contextmanager
 def started(
-    fault: Path, environment: Mapping[str, str] | None = None, **options: object
+    fault: Path, *, environment: Mapping[str, str] | None = None, **options: object
 ) -> Iterator[Served]:
     """A server that is ready and does nothing wrong yet."""
     fault.write_text("", "utf-8")

@@ -29,8 +29,9 @@ def golden() -> list[GoldenText]:
 @pytest.fixture
 def server(fault: Path) -> Iterator[Served]:
     """Does nothing wrong yet."""
-    options = {"breaker_failures": FAILURES, "breaker_pause_seconds": PAUSE_SECONDS}
-    with served.started(fault, **options) as running:
+    with served.started(
+        fault, breaker_failures=FAILURES, breaker_pause_seconds=PAUSE_SECONDS
+    ) as running:
         yield running
 
 

@@ -44,8 +44,9 @@ def test_requests_pass_uncounted_and_are_counted_again_when_it_is_back(
 ) -> None:
     """A limit is for fairness: without its counts nobody is refused, and nobody waits for long."""
     with RedisServer.or_skip(free_port(), tmp_path) as redis:
-        options = {"rate_limit_storage": redis.url, "requests_per_minute": LIMIT}
-        with served.started(fault, **options) as server:
+        with served.started(
+            fault, rate_limit_storage=redis.url, requests_per_minute=LIMIT
+        ) as server:
             until(lambda: _is_limited(server, golden, tally), "nobody is refused")
 
             go(redis)
