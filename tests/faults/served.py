@@ -81,15 +81,15 @@ def golden() -> list[GoldenText]:
 
 @contextmanager
 def started(
-    fault: Path, *, environment: Mapping[str, str] | None = None, **options: object
+    fault: Path, clock: Mapping[str, str] | None = None, **options: object
 ) -> Iterator[Served]:
-    """A server that is ready and does nothing wrong yet."""
+    """A server that is ready and does nothing wrong yet. `clock` is its environment, too."""
     fault.write_text("", "utf-8")
     given = {"port": free_port(), "log_level": "warning"} | options
     arguments = [f"{name}={value}" for name, value in given.items()]
     command = [sys.executable, "-m", "tests.faults.served", str(fault), *arguments]
     port, log = int(str(given["port"])), fault.with_suffix(".log")
-    with running(command, port, log, environment) as server:
+    with running(command, port, log, clock) as server:
         until(server.is_ready, "the server is not ready")
         yield server
 

@@ -74,7 +74,7 @@ def test_a_jump_changes_no_answer_and_no_deadline(
     clock: Clock, jumps: Iterator[str], fault: Path, golden: list[GoldenText], tally: Tally
 ) -> None:
     """Requests under way go on, and one whose time is short is still told so in that time."""
-    with served.started(fault, environment=clock.environment) as server:
+    with served.started(fault, clock.environment) as server:
         for offset in jumps:
             day = _day(server)
             with Load(server.url, served.MODEL, golden, tally) as load:
@@ -95,8 +95,9 @@ def test_a_pause_of_the_backend_is_as_long_as_without_a_jump(
     clock: Clock, jumps: Iterator[str], fault: Path, golden: list[GoldenText], tally: Tally
 ) -> None:
     """A clock that goes back by days must not keep the server away for days."""
-    options = {"breaker_failures": 1, "breaker_pause_seconds": 0.5}
-    with served.started(fault, environment=clock.environment, **options) as server:
+    with served.started(
+        fault, clock.environment, breaker_failures=1, breaker_pause_seconds=0.5
+    ) as server:
         for offset in jumps:
             fault.write_text("raises")
             assert ask(server.url, served.MODEL, golden[:1], tally).status_code == 500
@@ -110,8 +111,7 @@ def test_a_jump_gives_a_client_one_more_minute_s_worth_at_most_and_locks_nobody_
     clock: Clock, jumps: Iterator[str], fault: Path, golden: list[GoldenText], tally: Tally
 ) -> None:
     """Rate limits are the one thing that counts by the time of day, as Redis shares them so."""
-    options = {"requests_per_minute": LIMIT}
-    with served.started(fault, environment=clock.environment, **options) as server:
+    with served.started(fault, clock.environment, requests_per_minute=LIMIT) as server:
         for offset in ("+0", *jumps):
             clock.jump(offset)
             statuses = [

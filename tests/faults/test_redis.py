@@ -43,21 +43,21 @@ def test_requests_pass_uncounted_and_are_counted_again_when_it_is_back(
     tally: Tally,
 ) -> None:
     """A limit is for fairness: without its counts nobody is refused, and nobody waits for long."""
-    with RedisServer.or_skip(free_port(), tmp_path) as redis:
-        with served.started(
-            fault, rate_limit_storage=redis.url, requests_per_minute=LIMIT
-        ) as server:
-            until(lambda: _is_limited(server, golden, tally), "nobody is refused")
+    with (
+        RedisServer.or_skip(free_port(), tmp_path) as redis,
+        served.started(fault, rate_limit_storage=redis.url, requests_per_minute=LIMIT) as server,
+    ):
+        until(lambda: _is_limited(server, golden, tally), "nobody is refused")
 
-            go(redis)
-            for _ in range(2 * LIMIT):
-                answer = ask(server.url, served.MODEL, golden, tally)
-                assert answer.status_code == 200
-                assert "x-ratelimit-limit-requests" not in answer.headers
-            assert httpx2.get(f"{server.url}/health/ready").status_code == 200
+        go(redis)
+        for _ in range(2 * LIMIT):
+            answer = ask(server.url, served.MODEL, golden, tally)
+            assert answer.status_code == 200
+            assert "x-ratelimit-limit-requests" not in answer.headers
+        assert httpx2.get(f"{server.url}/health/ready").status_code == 200
 
-            redis.come_back()
-            until(lambda: _is_limited(server, golden, tally), "nobody is refused again")
+        redis.come_back()
+        until(lambda: _is_limited(server, golden, tally), "nobody is refused again")
 
 
 def _is_limited(server: Served, golden: list[GoldenText], tally: Tally) -> bool:
