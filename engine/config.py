@@ -65,8 +65,8 @@ class EngineConfig(BaseModel):
     breaker_failures: int = Field(
         5,
         ge=1,
-        description="Failed runs in a row after which the backend is given a pause, "
-        "in which the server is not ready.",
+        description="Failed runs in a row, but for those of inputs that alone can't be computed, "
+        "after which the backend is given a pause, in which the server is not ready.",
     )
     breaker_pause_seconds: float = Field(
         10.0, gt=0, le=3600, description="Seconds of that pause, until one run tries again."

@@ -74,7 +74,7 @@ class Engine:
         self._dimensions = (manifest.dimensions, *manifest.matryoshka_dimensions)
         self._tokenize_threads = ThreadPoolExecutor(1, thread_name_prefix="embellama-tokenize")
         self._weights = weights
-        self._runner = Runner(backend, manifest, config, weights)
+        self._runner = Runner(backend, manifest, config, tokenizer.shortest(), weights)
         self._scheduler = self._runner.make_scheduler(config, inline=inline)
 
     @classmethod
@@ -271,9 +271,8 @@ class Engine:
 
     def _try_backend(self) -> None:
         """Queue one token: computed, it closes the breaker; failed, it opens it again."""
-        probe = self.tokenizer.encode([[0]], truncate=Truncate.END)
         with suppress(UnavailableError):
-            self._scheduler.submit(probe)
+            self._scheduler.submit([self.tokenizer.shortest()])
 
     def _checked_dimensions(self, dimensions: int | None) -> int:
         if dimensions is None:

@@ -1,4 +1,8 @@
-"""Runs batches on a backend: pools, checks, counts failures, and tells who watches."""
+"""Runs batches on a backend: pools, checks, counts failures, and tells who watches.
+
+Only what is the backend's fault counts. A failed run is followed by one of a single token: if
+that succeeds, the backend works, and its input is the fault of who sent it.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +13,33 @@ from engine.backends.base import Backend
 from engine.batching import BatchLimits
 from engine.breaker import BreakerState, CircuitBreaker
 from engine.config import EngineConfig
+from engine.errors import BackendError
 from engine.inline import InlineScheduler
 from engine.model import Manifest
 from engine.pooling import pool
 from engine.postprocess import check_finite
 from engine.scheduler import Scheduler, ServerScheduler
-from engine.types import Batch, BatchReport, FloatArray
+from engine.types import Batch, BatchReport, Encoding, FloatArray
 from engine.weights_watch import WeightsWatch
 
 
 class Runner:
-    """What a scheduler calls to compute a batch. Thread-safe as far as the backend is."""
+    """What a scheduler calls to compute a batch. Thread-safe as far as the backend is.
+
+    `probe` is a short sequence that any backend which works can compute.
+    """
 
     def __init__(
         self,
         backend: Backend,
         manifest: Manifest,
         config: EngineConfig,
+        probe: Encoding,
         weights: WeightsWatch | None = None,
     ) -> None:
         self._backend = backend
         self._manifest = manifest
+        self._probe = Batch((probe,))
         self._weights = weights
         self._breaker = CircuitBreaker(
             failures=config.breaker_failures, pause_seconds=config.breaker_pause_seconds
@@ -58,7 +68,10 @@ class Runner:
                 were changed.
             NotReadyError: it failed so often that it is given a pause.
         """
-        return self._breaker.call(lambda: self._run(batch))
+        found = self._breaker.call(lambda: self._run_or_blame(batch))
+        if isinstance(found, BackendError):
+            raise found
+        return found
 
     def make_scheduler(self, config: EngineConfig, *, inline: bool) -> Scheduler:
         """The scheduler that suits the backend."""
@@ -81,14 +94,32 @@ class Runner:
             express_tokens=backend.express_tokens,
         )
 
+    def _run_or_blame(self, batch: Batch) -> FloatArray | BackendError:
+        """The vectors, or the error where it is the batch that can't be computed.
+
+        Raises:
+            BackendError: nothing can be computed.
+        """
+        try:
+            return self._run(batch)
+        except BackendError as exc:
+            try:
+                self._vectors(self._probe)
+            except BackendError:
+                raise exc from exc.__cause__
+            return exc
+
+    def _vectors(self, batch: Batch) -> FloatArray:
+        vectors = pool(self._backend.run(batch), self._manifest.pooling)
+        check_finite(vectors)
+        if self._weights is not None:
+            self._weights.check()  # Afterwards: else they could change in between.
+        return vectors
+
     def _run(self, batch: Batch) -> FloatArray:
         started = time.perf_counter()
         try:
-            vectors = pool(self._backend.run(batch), self._manifest.pooling)
-            check_finite(vectors)
-            if self._weights is not None:
-                self._weights.check()  # Afterwards: else they could change in between.
-            return vectors
+            return self._vectors(batch)
         finally:
             if self.on_batch is not None:
                 seconds = time.perf_counter() - started

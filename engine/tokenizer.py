@@ -93,6 +93,11 @@ class Tokenizer:
         """The most tokens that a request of one input may have."""
         return min(self.max_input_tokens, self.max_request_tokens)
 
+    def shortest(self) -> Encoding:
+        """One token and the special ones, to see whether a backend works."""
+        ids = self._complete(np.zeros(1, dtype=np.int32), None)
+        return Encoding(ids[: self.max_input_tokens], truncated=False)
+
     def encode(
         self,
         inputs: Inputs,
