@@ -1,12 +1,15 @@
-"""How many CPUs this process may use: its affinity and its cgroup's share, not the host's cores."""
+"""The CPUs of this process: how many it may use, by affinity and cgroup, and what they can do."""
 
 from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+_CPUINFO = Path("/proc/cpuinfo")
+_BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 
 
 def available_cpus(cgroup: Path = _CGROUP) -> int:
@@ -32,3 +35,12 @@ def _cgroup_share(cgroup: Path) -> float | None:
     if quota in ("max", "-1"):
         return None
     return int(quota) / int(period)
+
+
+def has_bf16(cpuinfo: Path = _CPUINFO) -> bool:
+    """Whether the CPU multiplies in bfloat16; False where the kernel does not say so."""
+    try:
+        found = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text("utf-8"), re.MULTILINE)
+    except OSError:
+        return False
+    return found is not None and not _BF16_FLAGS.isdisjoint(found[1].split())

@@ -101,7 +101,7 @@ class Engine:
         bundle = ModelBundle.open(directory)
         tokenizer = _open_tokenizer(bundle, config)
         choice = choose(bundle, config)
-        check_certified(bundle, choice.file)
+        check_certified(bundle, choice.file, choice.backend.value)
         weights = WeightsWatch([bundle.path(entry) for entry in weights_of(bundle, choice)])
         try:
             backend = open_backend(

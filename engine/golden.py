@@ -13,7 +13,13 @@ import numpy as np
 from engine.errors import IntegrityError
 from engine.types import FloatArray, IntArray
 
-_MINIMUM_COSINE = {"fp32": 0.9999, "f32": 0.9999, "f16": 0.9999, "bf16": 0.999, "q8_0": 0.998}
+_MINIMUM_COSINE = {
+    "fp32": 0.9999,
+    "f32": 0.9999,
+    "f16": 0.9999,
+    "bf16": 0.999,
+    "q8_0": 0.998,
+}
 _MINIMUM_COSINE_OF_OTHERS = 0.95
 _NEIGHBOURS = 10
 

@@ -14,8 +14,8 @@ from engine.types import FloatArray, Truncate
 _TEXTS = 5
 
 
-def check_certified(bundle: ModelBundle, file: BundleFile) -> None:
-    """Refuse a bundle without measurements, and a file whose own did not pass.
+def check_certified(bundle: ModelBundle, file: BundleFile, backend: str) -> None:
+    """Refuse a bundle without measurements, and a file whose own on this backend did not pass.
 
     A file for a runtime that the exporting machine lacked has no measurement; it is served if the
     golden texts pass here.
@@ -30,10 +30,10 @@ def check_certified(bundle: ModelBundle, file: BundleFile) -> None:
             "export."
         )
     for row in certificate.files:
-        if row.path == file.path and not row.passed:
+        if (row.path, row.backend) == (file.path, backend) and not row.passed:
             raise CertificateError(
-                f"{file.path} has a cosine of {row.min_cosine:.6f} to its source by the bundle's "
-                f"certificate, below the tolerance of {row.tolerance}."
+                f"{file.path} on {backend} has a cosine of {row.min_cosine:.6f} to its source "
+                f"by the bundle's certificate, below the tolerance of {row.tolerance}."
             )
 
 

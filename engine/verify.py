@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from engine.backends import open_openvino
 from engine.backends.base import Backend
 from engine.errors import BundleError, ConfigurationError, EmbellamaError, IntegrityError
 from engine.golden import GoldenSet, closeness, minimum_cosine
@@ -20,8 +21,26 @@ from engine.types import Batch, Encoding, Pooling, Truncate
 _BATCH = 8
 """Neighbours in the file differ in length, so padding is part of what is measured."""
 _WEIGHTS = {FileRole.ONNX: "onnx", FileRole.GGUF: "gguf"}
-_PACKAGE = {"onnx": ("onnxruntime", "onnxruntime"), "gguf": ("llama_cpp", "llama-cpp-python")}
+_OPENVINO = "openvino"
+_PACKAGE = {
+    "onnx": ("onnxruntime", "onnxruntime"),
+    "gguf": ("llama_cpp", "llama-cpp-python"),
+    _OPENVINO: ("openvino", "openvino"),
+}
 """Module and distribution of each backend's runtime."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A weights file and a backend that may load it."""
+
+    entry: BundleFile
+    backend: str
+
+    @property
+    def precision(self) -> str:
+        """What it computes in."""
+        return "bf16" if self.backend == _OPENVINO else self.entry.precision or "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,31 +95,47 @@ def verify(bundle: ModelBundle) -> VerifyReport:
         reference=golden.reference,
         texts=len(golden.texts),
         other_ids=_other_ids(bundle, golden),
-        files=tuple(_check(bundle, entry, golden) for entry in weights_files(bundle)),
+        files=tuple(_check(bundle, run, golden) for run in runs_of(bundle)),
     )
 
 
-def weights_files(bundle: ModelBundle) -> Sequence[BundleFile]:
-    """The files of a bundle that a backend can load."""
-    return [entry for entry in bundle.manifest.files if entry.role in _WEIGHTS]
+def runs_of(bundle: ModelBundle) -> Sequence[Run]:
+    """The files of a bundle, each with the backends that can load it.
+
+    OpenVINO is an extra: it is among them where it is installed, or was when the bundle was made.
+    """
+    certificate = bundle.manifest.certificate
+    certified = certificate is not None and any(
+        row.backend == _OPENVINO for row in certificate.files
+    )
+    runs = []
+    for entry in bundle.manifest.files:
+        if entry.role in _WEIGHTS:
+            runs.append(Run(entry, _WEIGHTS[entry.role]))
+        wanted = entry.role is FileRole.ONNX and entry.precision == "fp32"
+        if wanted and (certified or missing_runtime(_OPENVINO) is None):
+            runs.append(Run(entry, _OPENVINO))
+    return runs
 
 
-def missing_runtime(role: FileRole) -> str | None:
-    """Why this machine can't run files of this role, or None if it can."""
-    module, distribution = _PACKAGE[_WEIGHTS[role]]
+def missing_runtime(backend: str) -> str | None:
+    """Why this machine can't run this backend, or None if it can."""
+    module, distribution = _PACKAGE[backend]
     if importlib.util.find_spec(module) is None:
         return f"{distribution} is not installed"
     return None
 
 
-def open_file(bundle: ModelBundle, entry: BundleFile) -> Backend:
+def open_run(bundle: ModelBundle, run: Run) -> Backend:
     """Load a weights file on the CPU.
 
     Raises:
         ConfigurationError: its runtime can't be used here.
         BundleError: the file can't be loaded.
     """
-    manifest = bundle.manifest
+    manifest, entry = bundle.manifest, run.entry
+    if run.backend == _OPENVINO:
+        return open_openvino(bundle, entry)
     if entry.role is FileRole.GGUF:
         from engine.backends.gguf import GgufBackend
 
@@ -150,14 +185,15 @@ def measure(
     )
 
 
-def _check(bundle: ModelBundle, entry: BundleFile, golden: GoldenSet) -> FileReport:
-    row = FileReport(entry.path, _WEIGHTS[entry.role], entry.precision or "-")
-    reason = missing_runtime(entry.role)
+def _check(bundle: ModelBundle, run: Run, golden: GoldenSet) -> FileReport:
+    entry = run.entry
+    row = FileReport(entry.path, run.backend, run.precision)
+    reason = missing_runtime(run.backend)
     if reason is not None:
         return FileReport(row.path, row.backend, row.precision, not_checked=reason)
     manifest = bundle.manifest
     try:
-        backend = open_file(bundle, entry)
+        backend = open_run(bundle, run)
     except ConfigurationError as exc:
         return FileReport(row.path, row.backend, row.precision, not_checked=exc.message)
     except BundleError as exc:

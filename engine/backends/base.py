@@ -16,7 +16,7 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """Name of the runtime: `onnx`, `gguf` or `fake`."""
+        """Name of the runtime: `onnx`, `gguf`, `openvino` or `fake`."""
         ...
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from engine.errors import ExportError, IntegrityError
-from engine.export.certificate import certify, measure_file
+from engine.export.certificate import certify, measure_run
 from engine.export.from_onnx import OnnxReference
 from engine.export.gguf_file import GgufFile
 from engine.export.golden_maker import make_golden_set, write_golden_set
@@ -27,7 +27,7 @@ from engine.model import (
     ModelBundle,
     fingerprint,
 )
-from engine.verify import weights_files
+from engine.verify import runs_of
 
 _TOKENIZER, _GOLDEN = "tokenizer.json", "golden.json"
 
@@ -71,9 +71,10 @@ def _write(
     draft = ModelBundle(directory, base.model_copy(update={"files": entries}))
     _check_sizes(draft.manifest, golden)
     agreements = []
-    for entry in weights_files(draft):
-        step(f"comparing {entry.path} with the reference ...")
-        agreements.append(measure_file(draft, entry, golden, progress))
+    for run in runs_of(draft):
+        say = progress if run.backend == "openvino" else step  # one more run of a counted file
+        say(f"comparing {run.entry.path} on {run.backend} with the reference ...")
+        agreements.append(measure_run(draft, run, golden, progress))
     measured = [row for row in agreements if row is not None]
     certificate = certify(golden, measured, source.notes)
     manifest = draft.manifest.model_copy(update={"certificate": certificate})

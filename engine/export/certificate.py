@@ -6,39 +6,45 @@ import datetime as dt
 import importlib.metadata
 from collections.abc import Sequence
 
-from engine.errors import CertificateError, ConfigurationError
+from engine.errors import CertificateError, ConfigurationError, IntegrityError
 from engine.export.progress import Progress
 from engine.golden import GoldenSet
-from engine.model import Agreement, BundleFile, Certificate, ModelBundle
-from engine.verify import measure, missing_runtime, open_file
+from engine.model import Agreement, Certificate, ModelBundle
+from engine.verify import Run, measure, missing_runtime, open_run
 
 _TOOLS = ("embellama", "gguf", "numpy", "onnx", "tokenizers")
-_RUNTIME = {"onnx": "onnxruntime", "gguf": "llama-cpp-python"}
+_RUNTIME = {"onnx": "onnxruntime", "gguf": "llama-cpp-python", "openvino": "openvino"}
+_OPTIONAL = frozenset({"openvino"})
+"""Backends that need not be able to run a bundle: what can't be certified on them is not served."""
 
 
-def measure_file(
-    bundle: ModelBundle, entry: BundleFile, golden: GoldenSet, progress: Progress
+def measure_run(
+    bundle: ModelBundle, run: Run, golden: GoldenSet, progress: Progress
 ) -> Agreement | None:
     """Measure a weights file; None, and a line that says why, where it can't be run here.
 
     Raises:
         BundleError: it can't be loaded.
     """
-    reason = missing_runtime(entry.role)
+    reason = missing_runtime(run.backend)
     if reason is None:
         try:
-            backend = open_file(bundle, entry)
+            backend = open_run(bundle, run)
         except ConfigurationError as exc:
             reason = exc.message
+        except IntegrityError as exc:
+            if run.backend not in _OPTIONAL:
+                raise
+            reason = exc.message
     if reason is not None:
-        progress(f"{entry.path} was not checked: {reason}")
+        progress(f"{run.entry.path} was not checked on {run.backend}: {reason}")
         return None
     manifest = bundle.manifest
     try:
         return measure(
             backend,
             golden,
-            path=entry.path,
+            path=run.entry.path,
             pooling=manifest.pooling,
             normalize=manifest.normalize,
         )
@@ -55,7 +61,7 @@ def certify(
         CertificateError: a file is below its tolerance; a bundle with it must not be made.
     """
     for row in agreements:
-        if not row.passed:
+        if not row.passed and row.backend not in _OPTIONAL:
             raise CertificateError(
                 f"{row.path} on {row.backend} has a cosine of {row.min_cosine:.6f} to the source "
                 f"on a golden text; at least {row.tolerance} is required. Nothing was written."

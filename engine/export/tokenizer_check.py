@@ -20,7 +20,6 @@ import tokenizers
 from engine.errors import ConfigurationError, ExportError
 from engine.export.golden_maker import golden_texts
 from engine.export.progress import Progress
-from engine.model import FileRole
 from engine.verify import missing_runtime
 
 _OVER_LONG_WORD = re.compile(r"\S{101,}")
@@ -93,7 +92,7 @@ def compare_with_llama_cpp(
     Raises:
         ExportError: a text differs for no known cause.
     """
-    reason = missing_runtime(FileRole.GGUF)
+    reason = missing_runtime("gguf")
     if reason is None:
         try:
             notes = _compare(tokenizer, path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.cpu import available_cpus
+from engine.cpu import available_cpus, has_bf16
 
 if not hasattr(os, "sched_setaffinity"):
     pytest.skip("Affinity and control groups exist on Linux only.", allow_module_level=True)
@@ -73,3 +73,22 @@ def test_the_affinity_limits(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(1) as threads:
         assert 1 == threads.submit(pinned).result()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("flags\t\t: fpu avx512f amx_bf16\n", True),
+        ("flags\t\t: fpu avx512_bf16\n", True),
+        ("flags\t\t: fpu avx512f avx512_vnni\n", False),
+        ("Features\t: bf16\n", False),
+    ],
+)
+def test_bf16_is_what_the_kernel_says(tmp_path: Path, text: str, expected: bool) -> None:
+    """Only the instructions of x86 count: the runtime that uses them is not measured elsewhere."""
+    (tmp_path / "cpuinfo").write_text(text)
+    assert has_bf16(tmp_path / "cpuinfo") is expected
+
+
+def test_a_machine_without_cpuinfo_has_no_bf16(tmp_path: Path) -> None:
+    assert not has_bf16(tmp_path / "none")

@@ -15,7 +15,7 @@ from engine.model import FileRole, ModelBundle
 from engine.pooling import pool
 from engine.postprocess import finish
 from engine.types import Batch, Encoding, FloatArray
-from engine.verify import open_file
+from engine.verify import Run, open_run
 
 pytestmark = pytest.mark.model
 pytest.importorskip("llama_cpp", reason="llama.cpp is not installed: no engine was compared")
@@ -48,7 +48,7 @@ def _golden(bundle: ModelBundle) -> GoldenSet:
 def _vectors(bundle: ModelBundle, role: FileRole, precision: str, size: int = 1) -> FloatArray:
     entry = bundle.manifest.file(role, precision)
     assert entry is not None
-    backend = open_file(bundle, entry)
+    backend = open_run(bundle, Run(entry, role.value))
     encodings = [Encoding(text.input_ids, truncated=False) for text in _golden(bundle).texts]
     pooled = [
         pool(backend.run(Batch(tuple(encodings[start : start + size]))), bundle.manifest.pooling)

@@ -4,10 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from engine.backends import choose
+from engine.backends import choose, weights_of
 from engine.config import BackendChoice, EngineConfig
 from engine.errors import ConfigurationError
-from engine.model import BundleFile, FileRole, Manifest, ModelBundle
+from engine.model import (
+    Agreement,
+    BundleFile,
+    Certificate,
+    FileRole,
+    Manifest,
+    ModelBundle,
+)
 from engine.types import Pooling
 
 
@@ -81,3 +88,81 @@ def test_what_the_bundle_lacks_is_refused() -> None:
         chosen(BOTH, precision="f16")
     with pytest.raises(ConfigurationError, match="none"):
         chosen(bundle_of(gguf="f16"), engine=BackendChoice.ONNX)
+
+
+def certified(min_cosine: float) -> ModelBundle:
+    """BOTH, with a certificate for its fp32 ONNX file on OpenVINO."""
+    row = Agreement(
+        path="onnx-fp32",
+        backend="openvino",
+        min_cosine=min_cosine,
+        mean_cosine=1.0,
+        max_abs_diff=0.0,
+        top10_agreement=1.0,
+        tolerance=0.999,
+        passed=min_cosine >= 0.999,
+    )
+    certificate = Certificate(reference="r", texts=1, created="now", tools={}, files=(row,))
+    return ModelBundle(
+        BOTH.directory, BOTH.manifest.model_copy(update={"certificate": certificate})
+    )
+
+
+@pytest.mark.parametrize(
+    ("min_cosine", "fast_bf16", "options", "expected"),
+    [
+        (0.99995, True, {}, "openvino"),
+        (0.99985, True, {}, "onnx"),
+        (0.99995, False, {}, "onnx"),
+        (0.99995, True, {"precision": "fp32"}, "onnx"),
+        (0.99995, True, {"engine": "onnx"}, "onnx"),
+        (0.99995, True, {"gpu": True}, "gguf"),
+    ],
+)
+def test_auto_takes_bf16_only_where_it_is_exact_enough_and_fast(
+    min_cosine: float, fast_bf16: bool, options: dict[str, object], expected: str
+) -> None:
+    """Certified to 0.9999, installed, and the CPU has bf16; and nothing else was asked for."""
+    config = EngineConfig.model_validate(options)
+    choice = choose(certified(min_cosine), config, fast_bf16=fast_bf16)
+    assert expected == choice.backend.value
+
+
+def test_an_uncertified_file_is_never_taken_for_bf16_by_auto() -> None:
+    assert BackendChoice.ONNX is choose(BOTH, EngineConfig(), fast_bf16=True).backend
+
+
+@pytest.mark.parametrize("options", [{"engine": "openvino"}, {"precision": "bf16"}])
+def test_openvino_runs_the_fp32_file_in_bf16(options: dict[str, object]) -> None:
+    """Asked for by its name or by the precision."""
+    assert ("openvino", "onnx-fp32") == chosen(BOTH, **options)
+
+
+def test_a_bf16_gguf_file_is_still_a_file() -> None:
+    """Where there is no ONNX file to compute in bf16."""
+    assert ("gguf", "gguf-bf16") == chosen(bundle_of(gguf="bf16"), precision="bf16")
+
+
+@pytest.mark.parametrize("options", [{"gpu": True}, {"precision": "q8_0"}])
+def test_what_openvino_does_not_do_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError, match="OpenVINO"):
+        chosen(BOTH, engine="openvino", **options)
+
+
+def test_openvino_needs_an_fp32_onnx_file() -> None:
+    with pytest.raises(ConfigurationError, match="no openvino file of the precision 'fp32'"):
+        chosen(bundle_of(onnx="q8_0"), engine="openvino")
+
+
+def test_auto_prefers_the_runtime_with_an_exact_file() -> None:
+    """A rounded file is not taken because of its runtime."""
+    assert ("gguf", "gguf-f32") == chosen(bundle_of(gguf="f32", onnx="q8_0"))
+    assert ("onnx", "onnx-q8_0") == chosen(bundle_of(gguf="f32", onnx="q8_0"), precision="q8_0")
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_external_weights_are_among_the_files_that_a_runtime_loads(engine: str) -> None:
+    """So their hashes are checked, and that they stay what they are is watched."""
+    bundle = bundle_of(onnx="fp32", onnx_data="fp32")
+    choice = choose(bundle, EngineConfig.model_validate({"engine": engine}))
+    assert ["onnx-fp32", "onnx_data-fp32"] == [row.path for row in weights_of(bundle, choice)]
