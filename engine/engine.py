@@ -27,6 +27,7 @@ from engine.errors import (
     UnavailableError,
 )
 from engine.jobs import JobOutput
+from engine.memory import return_freed_memory
 from engine.model import FileRole, Manifest, ModelBundle
 from engine.postprocess import finish
 from engine.runner import Runner
@@ -262,6 +263,7 @@ class Engine:
         self.backend.close()
         if self._weights is not None:
             self._weights.close()
+        return_freed_memory()
 
     def __enter__(self) -> Self:
         return self

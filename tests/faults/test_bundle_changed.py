@@ -79,7 +79,7 @@ def test_weights_that_are_overwritten_are_never_served_and_loaded_again_when_res
         assert httpx2.get(f"{server.url}/health/ready").status_code == 503
         assert code_of(_reload(server)) == (409, "reload_failed")
 
-        shutil.copy(default_bundle / WEIGHTS, bundle / WEIGHTS)
+        _restore(default_bundle, bundle)
         assert _reload(server).status_code == 200
         until(lambda: load.count("right") > right + ENOUGH, "nobody is answered again")
         load.end()
@@ -120,7 +120,14 @@ def test_weights_that_are_cut_short_end_the_process_and_are_not_served_by_the_ne
     port = free_port()
     with running(_command(bundle, port), port, bundle.with_suffix(".log")) as next_one:
         assert next_one.process.wait(60) == 1
-    shutil.copy(default_bundle / WEIGHTS, bundle / WEIGHTS)
+    _restore(default_bundle, bundle)
     with serving(bundle) as server:
         ask(server.url, MODEL, golden, tally)
     assert tally.outcomes["right"] == 2
+
+
+def _restore(default_bundle: Path, bundle: Path) -> None:
+    """Put the right weights in their place by renaming: a copy over them would cut them first."""
+    restored = bundle / "restored"
+    shutil.copy(default_bundle / WEIGHTS, restored)
+    restored.replace(bundle / WEIGHTS)

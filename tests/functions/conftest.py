@@ -23,7 +23,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def logs() -> Iterator[list[structlog.typing.EventDict]]:
-    """What was logged in this test."""
+    """What was logged in this test, at every level, whatever a server in this process has set."""
+    structlog.reset_defaults()
     with structlog.testing.capture_logs() as captured:
         yield captured
 
