@@ -11,7 +11,13 @@ from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from functions.errors import HeadersTooLargeError
-from functions.targets.refusal import MAX_HEAD_BYTES, Refusal, malformed, refusal_scope
+from functions.targets.refusal import (
+    MAX_HEAD_BYTES,
+    LingeringTransport,
+    Refusal,
+    malformed,
+    refusal_scope,
+)
 
 _TOO_LARGE = 431
 _SLICE_BYTES = 16 * 1024
@@ -60,7 +66,7 @@ class RefusingH11Protocol(H11Protocol):
         cycle = RequestResponseCycle(
             scope=cast("HTTPScope", scope),
             conn=self.conn,
-            transport=self.transport,
+            transport=cast("asyncio.Transport", LingeringTransport(self.transport, self.loop)),
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,

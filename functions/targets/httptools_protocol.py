@@ -10,7 +10,13 @@ from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from functions.errors import HeadersTooLargeError
-from functions.targets.refusal import MAX_HEAD_BYTES, Refusal, malformed, refusal_scope
+from functions.targets.refusal import (
+    MAX_HEAD_BYTES,
+    LingeringTransport,
+    Refusal,
+    malformed,
+    refusal_scope,
+)
 
 
 class BoundedHttpToolsProtocol(HttpToolsProtocol):
@@ -122,7 +128,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         )
         cycle = RequestResponseCycle(
             scope=cast("HTTPScope", scope),
-            transport=self.transport,
+            transport=cast("asyncio.Transport", LingeringTransport(self.transport, self.loop)),
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,

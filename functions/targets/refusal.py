@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from functions.observability import REFUSED
 
 MAX_HEAD_BYTES = 64 * 1024
 """Bytes that the request line and the headers of a request may have together."""
+
+_LINGER_SECONDS = 2.0
 
 Refusal = MalformedRequestError | HeadersTooLargeError
 Header = tuple[bytes, bytes]
@@ -50,3 +53,27 @@ def refusal_scope(
         "state": {},
         REFUSED: error,
     }
+
+
+class LingeringTransport:
+    """A transport that, when it is closed, first says so and reads on for a moment.
+
+    A client that is refused in the middle of what it sends has bytes under way. A connection that
+    is closed with bytes unread is reset, and the reset takes the refusal away from the client
+    before it was read (RFC 9112, section 9.6).
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the transport has
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        """Send no more; end when the client does, or after 2 seconds."""
+        if self._transport.is_closing() or not self._transport.can_write_eof():  # TLS can't
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._loop.call_later(_LINGER_SECONDS, self._transport.close)
