@@ -28,7 +28,7 @@ class EngineConfig(BaseModel):
     )
     precision: str = Field(
         "auto",
-        description="Precision to run, such as fp32, f16, bf16 or q8_0; auto takes the most "
+        description="Precision to run, such as fp32, f16, bf16, q8_0 or int8; auto takes the most "
         "exact file of the bundle, or bf16 on OpenVINO where that is certified to a cosine of "
         "0.9999 and can be run.",
     )

@@ -19,6 +19,7 @@ _MINIMUM_COSINE = {
     "f16": 0.9999,
     "bf16": 0.999,
     "q8_0": 0.998,
+    "int8": 0.998,
 }
 _MINIMUM_COSINE_OF_OTHERS = 0.95
 _NEIGHBOURS = 10

@@ -11,7 +11,7 @@ from engine.cpu import has_bf16
 from engine.errors import ConfigurationError
 from engine.model import BundleFile, FileRole, ModelBundle
 
-_EXACTNESS = ("fp32", "f32", "f16", "bf16", "q8_0")
+_EXACTNESS = ("fp32", "f32", "f16", "bf16", "q8_0", "int8")
 """What `auto` looks for, the most exact one first; then it takes whatever there is."""
 _EXACT = frozenset({"fp32", "f32", "f16"})
 _ROLES = {

@@ -13,12 +13,13 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 from numpy.typing import NDArray
 
-from engine.cpu import available_cpus
+from engine.cpu import available_cpus, has_exact_int8
 from engine.errors import BackendError, ConfigurationError, IntegrityError
 from engine.types import BackendOutput, Batch, FloatArray
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
+_INT8 = "int8"
 _DTYPES = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
 _OUTPUT_RANK = 3
 _CPU_BATCH_TOKENS = 64
@@ -58,13 +59,20 @@ class OnnxBackend:
         """Load a graph and its external data.
 
         Raises:
-            ConfigurationError: a GPU is asked for, but can't be used.
+            ConfigurationError: a GPU is asked for, but can't be used; or the CPU can't compute in
+                this precision.
             IntegrityError: the file is not a model that this runtime can load.
         """
         if gpu and _CUDA not in onnxruntime.get_available_providers():
             raise ConfigurationError(
                 "A GPU was asked for, but the installed ONNX Runtime has no CUDA support or there "
                 "is no CUDA device. Start without --gpu, or install onnxruntime-gpu."
+            )
+        if precision == _INT8 and (gpu or not has_exact_int8()):
+            raise ConfigurationError(
+                "int8 runs on a CPU that sums products of 8-bit numbers exactly, which "
+                f"{'a GPU is not' if gpu else 'this one (without VNNI or AMX) does not'}. Start "
+                "with --precision fp32."
             )
         self.precision = precision
         self.device = "cuda" if gpu else "cpu"

@@ -6,7 +6,6 @@ matrices, as graphs do, loses nothing: the same int8 numbers and the same scales
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +13,12 @@ import gguf
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from engine.errors import ExportError
 from engine.export.architectures.parts import add_and_norm
 from engine.export.gguf_file import GgufFile
 from engine.export.graph import FUSED, Graph
+from engine.export.onnx_rewrite import GraphRewrite
 from engine.types import FloatArray
 
 _BLOCK = 32
@@ -78,65 +77,33 @@ def write_block_onnx(source: GgufFile, fp32_path: Path, path: Path) -> Path:
     Raises:
         ExportError: no product of the graph has weights that are Q8_0 blocks.
     """
-    model = onnx.load(fp32_path, load_external_data=False)
     data_path = path.with_name(f"{path.name}_data")
     with data_path.open("wb") as data:
-        rewrite = _Rewrite(model, fp32_path.parent, BlockIndex(source), Graph(data, data_path.name))
-        rewrite.run()
-    graph = rewrite.graph
-    graph.save(
-        path,
-        name=model.graph.name,
-        inputs=_infos(model.graph.input),
-        outputs=_infos(model.graph.output),
-    )
+        rewrite = _Rewrite(fp32_path, Graph(data, data_path.name), BlockIndex(source))
+        rewrite.save(path)
+    if not rewrite.products:
+        raise ExportError("No product of the graph has weights that are Q8_0 blocks.")
     return data_path
 
 
-class _Rewrite:
-    """One pass over the nodes. Weights that no node uses any more are left out."""
+class _Rewrite(GraphRewrite[Blocks]):
+    """Products and the table of tokens on blocks."""
 
-    def __init__(
-        self, model: onnx.ModelProto, directory: Path, index: BlockIndex, graph: Graph
-    ) -> None:
-        self.graph = graph
-        self._model = model
-        self._directory = directory
+    def __init__(self, fp32_path: Path, graph: Graph, index: BlockIndex) -> None:
+        super().__init__(fp32_path, graph)
         self._index = index
-        self._weights = {weight.name: weight for weight in model.graph.initializer}
-        self._added: set[str] = set()
-        self._products = 0
-        self._rewriters = {
-            "MatMul": self._product,
-            "Attention": self._attention,
-            "EmbedLayerNormalization": self._embed,
-            "Gather": self._gather,
-        }
+        self.rewriters["EmbedLayerNormalization"] = self._embed
+        self.rewriters["Gather"] = self._gather
 
-    def run(self) -> None:
-        for node in self._model.graph.node:
-            rewriter = self._rewriters.get(node.op_type)
-            if rewriter is None or not rewriter(node):
-                self._keep(node)
-        if not self._products:
-            raise ExportError("No product of the graph has weights that are Q8_0 blocks.")
+    def encode(self, matrix: FloatArray) -> Blocks | None:
+        return self._index.find(matrix.T)
 
-    def _product(self, node: onnx.NodeProto) -> bool:
-        values, weight = node.input
-        matrix = self._matrix(weight)
-        return matrix is not None and self._multiply(values, weight, matrix, node.output[0])
-
-    def _multiply(self, values: str, name: str, matrix: FloatArray, output: str) -> bool:
-        """Values (..., K) x matrix (K, N)."""
-        blocks = self._index.find(matrix.T)
-        if blocks is None:
-            return False
-        self._products += 1
-        size, outputs = matrix.shape
+    def multiply(self, values: str, name: str, matrix: Blocks, output: str) -> None:
+        outputs, blocks, width = matrix.quants.shape
         inputs = [
             values,
-            self.graph.weight(f"{name}.quants", blocks.quants),
-            self.graph.weight(f"{name}.scales", blocks.scales.reshape(-1)),
+            self.graph.weight(f"{name}.quants", matrix.quants),
+            self.graph.weight(f"{name}.scales", matrix.scales.reshape(-1)),
         ]
         self.graph.node(
             "MatMulNBits",
@@ -144,38 +111,13 @@ class _Rewrite:
             output,
             domain=FUSED,
             attributes={
-                "K": size,
+                "K": blocks * width,
                 "N": outputs,
                 "bits": 8,
-                "block_size": _BLOCK,
+                "block_size": width,
                 "accuracy_level": _ACCURACY_LEVEL,
             },
         )
-        return True
-
-    def _attention(self, node: onnx.NodeProto) -> bool:
-        """The fused operator takes no blocks: three products and MultiHeadAttention do."""
-        hidden, weight, bias, mask = [*node.input, "", ""][:4]
-        matrix = self._matrix(weight)
-        if matrix is None or any(node.input[4:]) or not bias:
-            return False
-        names = [f"{node.output[0]}.{part}" for part in ("query", "key", "value")]
-        parts = np.split(matrix, 3, axis=1)
-        if any(self._index.find(part.T) is None for part in parts):
-            return False
-        for name, part in zip(names, parts, strict=True):
-            self._multiply(hidden, name, np.ascontiguousarray(part), name)
-        self._use(bias)
-        self._use(mask)
-        (heads,) = (row.i for row in node.attribute if row.name == "num_heads")
-        self.graph.node(
-            "MultiHeadAttention",
-            [*names, bias, mask],
-            node.output[0],
-            domain=FUSED,
-            attributes={"num_heads": heads},
-        )
-        return True
 
     def _embed(self, node: onnx.NodeProto) -> bool:
         """The fused operator takes no blocks: a Gather on them does."""
@@ -183,7 +125,7 @@ class _Rewrite:
         if types or any(node.input[7:]) or not self._gather_blocks(words, ids, f"{words}.gathered"):
             return False
         for name in (positions, scale, bias):
-            self._use(name)
+            self.use(name)
         placed = self._first_positions(ids, positions)
         (epsilon,) = (row.f for row in node.attribute if row.name == "epsilon")
         terms = [f"{words}.gathered", placed]
@@ -203,7 +145,7 @@ class _Rewrite:
         return axis == 0 and self._gather_blocks(table, ids, node.output[0])
 
     def _gather_blocks(self, table: str, ids: str, output: str) -> bool:
-        matrix = self._matrix(table)
+        matrix = self.matrix(table)
         blocks = None if matrix is None else self._index.find(matrix)
         if blocks is None:
             return False
@@ -226,42 +168,3 @@ class _Rewrite:
             },
         )
         return True
-
-    def _keep(self, node: onnx.NodeProto) -> None:
-        for name in node.input:
-            self._use(name)
-        self.graph.node(
-            node.op_type,
-            node.input,
-            node.output[0],
-            domain=node.domain,
-            more_outputs=node.output[1:],
-            attributes={row.name: onnx.helper.get_attribute_value(row) for row in node.attribute},
-        )
-
-    def _use(self, name: str) -> None:
-        if name in self._weights and name not in self._added:
-            self._added.add(name)
-            self.graph.weight(name, self._read(name))
-
-    def _matrix(self, name: str) -> FloatArray | None:
-        if name not in self._weights or len(self._weights[name].dims) != 2:
-            return None
-        values = self._read(name)
-        return values.astype(np.float32, copy=False) if values.dtype == np.float32 else None
-
-    def _read(self, name: str) -> NDArray[np.generic]:
-        values: NDArray[np.generic] = numpy_helper.to_array(
-            self._weights[name], base_dir=str(self._directory)
-        )
-        return values
-
-
-def _infos(values: Sequence[onnx.ValueInfoProto]) -> dict[str, tuple[int, list[str | int]]]:
-    return {
-        value.name: (
-            value.type.tensor_type.elem_type,
-            [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim],
-        )
-        for value in values
-    }

@@ -11,6 +11,7 @@ from engine.export.gguf_file import GgufFile
 from engine.export.gguf_precision import GGUF_PRECISIONS, write_at_precision
 from engine.export.model_source import ModelSource, OnnxFile
 from engine.export.onnx_blocks import write_block_onnx
+from engine.export.onnx_int8 import write_int8_onnx
 from engine.export.onnx_writer import write_onnx
 from engine.export.options import ONNX_PRECISIONS, ExportOptions
 from engine.export.progress import Progress
@@ -91,11 +92,14 @@ class WeightsWriter:
     def _onnx(self, precision: str, path: Path) -> Path:
         if precision == "fp32":
             return write_onnx(GgufFile(self.source.most_exact), path)
+        exact = self.work / "exact.onnx"
+        if precision == "int8":
+            write_onnx(GgufFile(self.source.most_exact), exact)
+            return write_int8_onnx(exact, path)
         blocks = self.source.gguf.get(precision, self.work / f"{precision}.gguf")
         if not blocks.exists():
             self._gguf(precision, blocks)
         source = GgufFile(blocks)
-        exact = self.work / "exact.onnx"
         write_onnx(source, exact)
         return write_block_onnx(source, exact, path)
 

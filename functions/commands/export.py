@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
-    for kind, precisions in (("gguf", "f32, f16, q8_0"), ("onnx", "fp32, q8_0")):
+    for kind, precisions in (("gguf", "f32, f16, q8_0"), ("onnx", "fp32, q8_0, int8")):
         parser.add_argument(
             f"--{kind}",
             action="append",

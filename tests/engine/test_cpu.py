@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.cpu import available_cpus, has_bf16
+from engine.cpu import available_cpus, has_bf16, has_exact_int8
 
 if not hasattr(os, "sched_setaffinity"):
     pytest.skip("Affinity and control groups exist on Linux only.", allow_module_level=True)
@@ -92,3 +92,21 @@ def test_bf16_is_what_the_kernel_says(tmp_path: Path, text: str, expected: bool)
 
 def test_a_machine_without_cpuinfo_has_no_bf16(tmp_path: Path) -> None:
     assert not has_bf16(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("machine", "text", "expected"),
+    [
+        ("x86_64", "flags\t\t: fpu avx2 avx512f avx512_vnni\n", True),
+        ("AMD64", "flags\t\t: fpu avx2 avx_vnni\n", True),
+        ("x86_64", "flags\t\t: fpu avx2 avx512f\n", False),
+        ("x86_64", "", False),
+        ("aarch64", "Features\t: fp asimd\n", True),
+        ("arm64", "", True),
+    ],
+)
+def test_int8_is_exact_on_arm_and_where_x86_sums_in_32_bits(
+    tmp_path: Path, machine: str, text: str, expected: bool
+) -> None:
+    (tmp_path / "cpuinfo").write_text(text)
+    assert has_exact_int8(tmp_path / "cpuinfo", machine) is expected

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.cpu import has_exact_int8
 from engine.export.default_model import installed_checkpoint
 from engine.export.exporter import export
 from engine.export.options import ExportOptions
@@ -26,7 +27,7 @@ WITHOUT_A_WORD = frozenset({"space-alone", "emoji-alone"})
 
 @pytest.fixture(scope="module")
 def of_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
-    options = ExportOptions(gguf=("f32", "f16", "q8_0"), onnx=("fp32", "q8_0"))
+    options = ExportOptions(gguf=("f32", "f16", "q8_0"), onnx=("fp32", "q8_0", "int8"))
     output = tmp_path_factory.mktemp("default") / "bundle"
     return export(installed_checkpoint(), output, options, print)
 
@@ -118,3 +119,13 @@ def test_both_files_at_8_bits_have_the_same_weights(
     ]
     hashes = {entry.sha256 for entry in files if entry is not None}
     assert len(hashes) == 1
+
+
+@pytest.mark.skipif(not has_exact_int8(), reason="not checked: this CPU has no exact int8")
+@pytest.mark.parametrize("size", [1, 8, 64])
+def test_int8_is_the_exact_model_to_0_998(of_checkpoint: ModelBundle, size: int) -> None:
+    """For every golden text, in batches of any size: with the very same vectors."""
+    alone = _vectors(of_checkpoint, FileRole.ONNX, "int8")
+    found = _vectors(of_checkpoint, FileRole.ONNX, "int8", size)
+    assert closeness(_golden(of_checkpoint).vectors, found).min_cosine >= 0.998
+    assert float(np.abs(alone - found).max()) <= 1e-6

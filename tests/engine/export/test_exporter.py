@@ -24,7 +24,7 @@ from engine.types import Pooling
 from tests.engine.export.conftest import SMALL_BERT
 
 SMALL = ExportOptions(name="small")
-ALL_FILES = replace(SMALL, gguf=("f16", "q8_0", "f32"), onnx=("q8_0", "fp32"))
+ALL_FILES = replace(SMALL, gguf=("f16", "q8_0", "f32"), onnx=("int8", "q8_0", "fp32"))
 
 
 def _export(source: Path, output: Path, options: ExportOptions = SMALL) -> ModelBundle:
@@ -67,6 +67,8 @@ def test_a_checkpoint_gives_all_files_the_most_exact_ones_first(bundle: ModelBun
         ("model.onnx_data", FileRole.ONNX_DATA, "fp32"),
         ("model.q8_0.onnx", FileRole.ONNX, "q8_0"),
         ("model.q8_0.onnx_data", FileRole.ONNX_DATA, "q8_0"),
+        ("model.int8.onnx", FileRole.ONNX, "int8"),
+        ("model.int8.onnx_data", FileRole.ONNX_DATA, "int8"),
         ("golden.json", FileRole.GOLDEN, None),
     ]
 
