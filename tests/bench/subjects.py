@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tests.bench.environments import (
     CACHE,
     INFINITY,
     LLAMA_CPP,
+    OPENVINO,
     ROOT,
     SENTENCE_TRANSFORMERS,
     UnavailableError,
@@ -29,21 +30,55 @@ from tests.bench.figures import Figures
 from tests.bench.processes import HttpServer, Program, program_path
 
 OURS = "ours"
+RUNGS = ("int8", "bf16")
 PEERS = ("infinity", "llama_cpp", "llama_cpp-q8_0", "sentence-transformers")
 _SAME_MODEL = 0.99
 _CORES = str(len(os.sched_getaffinity(0)))
 
 
-def open_ours(*options: str, name: str = OURS) -> HttpServer:
-    """`embellama serve` as anybody starts it, with the default model; logs go to a file."""
+def open_ours(*options: str, precision: str = "fp32", name: str = OURS) -> HttpServer:
+    """`embellama serve` as anybody starts it, with the default model; logs go to a file.
+
+    Raises:
+        UnavailableError: what this precision needs can't be had here.
+    """
+    if precision != "fp32":
+        options = (*options, "--model-path", str(rungs_bundle()))
     return HttpServer(
         name,
         lambda port: [
             *(sys.executable, "-m", "functions.cli", "serve", "--port", str(port)),
-            *("--log-format", "json", *options),
+            *("--log-format", "json", "--precision", precision, *options),
         ],
         model=DEFAULT_MODEL_NAME,
+        environment=with_openvino() if precision == "bf16" else None,
     )
+
+
+def rungs_bundle() -> Path:
+    """The default model in each precision that its files can have, certified on each runtime.
+
+    Raises:
+        UnavailableError: OpenVINO can't be had, or the export failed.
+    """
+    bundle = CACHE / f"rungs-{ensure_default_bundle().name}"
+    if not bundle.is_dir():
+        command = [sys.executable, "-m", "functions.cli", "export", str(ensure_default_bundle())]
+        command += ["--output", str(bundle), "--gguf", "none"]
+        for precision in ("fp32", "q8_0", "int8"):
+            command += ["--onnx", precision]
+        _run("export", command, with_openvino())
+    return bundle
+
+
+def with_openvino() -> dict[str, str]:
+    """Variables with which this interpreter finds OpenVINO.
+
+    Raises:
+        UnavailableError: it can't be had.
+    """
+    OPENVINO.ensure()
+    return {"PYTHONPATH": str(OPENVINO.packages)}
 
 
 def open_bare_runtime() -> Program:
@@ -51,9 +86,12 @@ def open_bare_runtime() -> Program:
     return open_program("bare_runtime", str(ensure_default_bundle()))
 
 
-def open_program(name: str, *arguments: str) -> Program:
-    """One of our programs, in this environment."""
-    return Program(name, [sys.executable, "-m", f"tests.bench.programs.{name}", *arguments])
+def open_program(
+    name: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> Program:
+    """One of our programs, with this interpreter."""
+    command = [sys.executable, "-m", f"tests.bench.programs.{name}", *arguments]
+    return Program(name, command, environment)
 
 
 def open_infinity() -> HttpServer:
@@ -94,7 +132,7 @@ def open_llama_cpp(precision: str | None = None) -> HttpServer:
 
 
 def _quantised(precision: str) -> Path:
-    bundle = CACHE / f"bundle-{precision}"
+    bundle = CACHE / f"{precision}-{ensure_default_bundle().name}"
     if not bundle.is_dir():
         command = [sys.executable, "-m", "functions.cli", "export", str(ensure_default_bundle())]
         command += ["--output", str(bundle), "--gguf", precision, "--onnx", "none"]
@@ -138,6 +176,20 @@ def peers(wanted: Sequence[str], figures: Figures) -> Iterator[list[HttpServer]]
         yield ready
 
 
+def open_rungs(figures: Figures, stack: ExitStack) -> list[HttpServer]:
+    """Our server in its fast precisions; those that can't be had are noted instead."""
+    ready = []
+    for precision in RUNGS:
+        try:
+            server = stack.enter_context(open_ours(precision=precision, name=f"{OURS}-{precision}"))
+            server.wait_until_ready()
+        except UnavailableError as exc:
+            figures.note(f"{precision} is left out: {exc}")
+        else:
+            ready.append(server)
+    return ready
+
+
 def note_likeness(ours: HttpServer, others: Sequence[HttpServer], figures: Figures) -> None:
     """Say how close the vectors of the peers are: a peer must compute the same model."""
     vector = ours.embed([SHORT_QUERY])[0]
@@ -154,8 +206,11 @@ def bundle_file(name: str) -> Path:
     return ensure_default_bundle() / name
 
 
-def _run(name: str, command: Sequence[str]) -> None:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def _run(name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    variables = {**os.environ, **(environment or {})}
+    done = subprocess.run(
+        command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         words = done.stderr.strip().splitlines()
         raise UnavailableError(f"{name} failed: {words[-1] if words else 'silently'}")

@@ -17,6 +17,7 @@ from tests.bench.subjects import (
     note_likeness,
     open_bare_runtime,
     open_ours,
+    open_rungs,
     open_sentence_transformers,
     peers,
 )
@@ -24,6 +25,8 @@ from tests.bench.subjects import (
 CONNECTIONS = (1, 16, 64)
 _SECONDS = 4.0
 _SHORT_REQUESTS = 3000
+_OF_RUNGS = ("short/16", "mixed/16", "batch-32/1")
+"""What the fast precisions are measured with: the loads that the plots show."""
 _SLOW_INPUTS = 256
 """Requests of so many inputs take peers most of a minute: they are sent in one round only."""
 
@@ -60,15 +63,17 @@ def run(context: Context) -> None:
         ours.wait_until_ready()
         bare = stack.enter_context(open_bare_runtime())
         others = stack.enter_context(peers(context.peers, context.figures))
-        note_likeness(ours, others, context.figures)
+        rungs = open_rungs(context.figures, stack)
+        note_likeness(ours, [*others, *rungs], context.figures)
         reference = _open_reference(context, stack)
-        servers = [ours, *others]
+        servers = [ours, *others, *rungs]
         for number in range(context.rounds):
             context.begin_round("throughput", number)
             for load in _loads():
                 first = number % len(servers)
                 for server in servers[first:] + servers[:first]:
-                    if server is ours or number == 0 or load.inputs < _SLOW_INPUTS:
+                    slow = server in others and number > 0 and load.inputs >= _SLOW_INPUTS
+                    if not slow and (server not in rungs or load.name in _OF_RUNGS):
                         _measure(context, server, load)
                 _measure_in_process(context, load, bare, reference)
             if number == 0 or not context.quick:
