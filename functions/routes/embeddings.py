@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
 from engine import Engine
 from engine.errors import InvalidInputError, SpaceMismatchError
 from functions.disconnect import while_connected
-from functions.encoding import encode_embeddings
+from functions.encoding import ROWS_AT_ONCE, encode_embeddings
 from functions.middleware.compression import leave_uncompressed
 from functions.middleware.deadline import seconds_left
 from functions.middleware.rate_limit import take_tokens_of
@@ -75,8 +77,12 @@ async def _embed(
         record.add_result(result, model=name, started=started)
         if wanted.encoding_format == "base64":
             leave_uncompressed(request.scope)
-        with record.encoding():
-            body = encode_embeddings(result, model=name, encoding_format=wanted.encoding_format)
+        encode = partial(
+            encode_embeddings, result, model=name, encoding_format=wanted.encoding_format
+        )
+        with record.encoding():  # Many vectors on a thread: others are not to wait for all of them.
+            many = len(result.vectors) > ROWS_AT_ONCE
+            body = await asyncio.to_thread(encode) if many else encode()
         headers = {"x-embellama-space": engine.space} | truncation_headers(result.truncated)
         return Response(body, headers=headers, media_type="application/json")
 

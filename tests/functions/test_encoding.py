@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from engine.types import EmbedResult, FloatArray, Timings, Usage
-from functions.encoding import EncodingFormat, encode_embeddings
+from functions.encoding import ROWS_AT_ONCE, EncodingFormat, encode_embeddings
 
 VALUES = np.array([[0.1, -1 / 3, 1e-7], [1.0, 0.0, -3.4e38]], dtype=np.float32)
 
@@ -50,3 +50,19 @@ def test_base64_is_padded_little_endian_float32() -> None:
 def test_rows_need_not_be_contiguous(encoding_format: EncodingFormat) -> None:
     wide = np.concatenate([VALUES, VALUES], axis=1)
     assert _encode(wide[:, :3], encoding_format) == _encode(VALUES, encoding_format)
+
+
+@pytest.mark.parametrize("encoding_format", ["float", "base64"])
+@pytest.mark.parametrize("rows", [ROWS_AT_ONCE - 1, ROWS_AT_ONCE, ROWS_AT_ONCE + 1, 300])
+def test_many_vectors_are_written_as_one_list(rows: int, encoding_format: EncodingFormat) -> None:
+    """However many are written in one go, all come in order, each once."""
+    vectors = np.random.default_rng(1).normal(size=(rows, 3)).astype(np.float32)
+    data = orjson.loads(_encode(vectors, encoding_format))["data"]
+    assert [item["index"] for item in data] == list(range(rows))
+    read = [
+        np.frombuffer(base64.b64decode(item["embedding"]), "<f4")
+        if encoding_format == "base64"
+        else np.array(item["embedding"], np.float32)
+        for item in data
+    ]
+    assert np.array_equal(np.stack(read), vectors)
