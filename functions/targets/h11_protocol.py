@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from typing import cast
+from functools import partial
 
 import h11
-from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from functions.errors import HeadersTooLargeError
-from functions.targets.refusal import (
-    MAX_HEAD_BYTES,
-    LingeringTransport,
-    Refusal,
-    malformed,
-    refusal_scope,
-)
+from functions.targets.refusal import MAX_HEAD_BYTES, malformed, refusing_cycle
 
 _TOO_LARGE = 431
 _SLICE_BYTES = 16 * 1024
@@ -47,34 +39,10 @@ class RefusingH11Protocol(H11Protocol):
         exc = sys.exception()
         is_bound = isinstance(exc, h11.RemoteProtocolError) and exc.error_status_hint == _TOO_LARGE
         error = HeadersTooLargeError(limit=MAX_HEAD_BYTES) if is_bound else malformed()
-        self.cycle = self._refusing_cycle(error)
+        self.cycle = refusing_cycle(self, error, partial(RequestResponseCycle, conn=self.conn))
         task = self.loop.create_task(self.cycle.run_asgi(self.app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: a server may ignore an offer to upgrade (RFC 9110, section 7.8)."""
-
-    def _refusing_cycle(self, error: Refusal) -> RequestResponseCycle:
-        scope = refusal_scope(
-            error,
-            client=self.client,
-            server=self.server,
-            scheme=self.scheme,
-            headers=self.headers,
-        )
-        cycle = RequestResponseCycle(
-            scope=cast("HTTPScope", scope),
-            conn=self.conn,
-            transport=cast("asyncio.Transport", LingeringTransport(self.transport, self.loop)),
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            on_response=self.on_response_complete,
-        )
-        cycle.more_body = False
-        cycle.keep_alive = False
-        return cycle

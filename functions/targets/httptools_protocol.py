@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import cast
 
 import httptools
-from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from functions.errors import HeadersTooLargeError
-from functions.targets.refusal import (
-    MAX_HEAD_BYTES,
-    LingeringTransport,
-    Refusal,
-    malformed,
-    refusal_scope,
-)
+from functions.targets.refusal import MAX_HEAD_BYTES, Refusal, malformed, refusing_cycle
 
 
 class BoundedHttpToolsProtocol(HttpToolsProtocol):
@@ -99,7 +92,8 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         self.parser = cast("httptools.HttpRequestParser", _DeafParser())
         self._in_head = False
         latest = self.cycle
-        refusal = self._refusing_cycle(error)
+        make = partial(RequestResponseCycle, expect_100_continue=False, keep_alive=False)
+        refusal = refusing_cycle(self, error, make)
         if latest is not None and not latest.response_complete:
             if not latest.more_body:
                 self.flow.pause_reading()
@@ -117,30 +111,6 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
             latest.message_event.set()
         self.cycle = refusal
         self._start_asgi_task(refusal, self.app)
-
-    def _refusing_cycle(self, error: Refusal) -> RequestResponseCycle:
-        scope = refusal_scope(
-            error,
-            client=self.client,
-            server=self.server,
-            scheme=self.scheme,
-            headers=self.headers,
-        )
-        cycle = RequestResponseCycle(
-            scope=cast("HTTPScope", scope),
-            transport=cast("asyncio.Transport", LingeringTransport(self.transport, self.loop)),
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=False,
-            keep_alive=False,
-            on_response=self.on_response_complete,
-        )
-        cycle.more_body = False
-        return cycle
 
 
 class _DeafParser:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from functions.errors import HeadersTooLargeError, MalformedRequestError
 from functions.observability import REFUSED
+
+if TYPE_CHECKING:  # httptools may not be installed
+    from uvicorn.protocols.http import h11_impl, httptools_impl
+
+    Cycle = TypeVar("Cycle", h11_impl.RequestResponseCycle, httptools_impl.RequestResponseCycle)
 
 MAX_HEAD_BYTES = 64 * 1024
 """Bytes that the request line and the headers of a request may have together."""
@@ -15,7 +20,6 @@ MAX_HEAD_BYTES = 64 * 1024
 _LINGER_SECONDS = 2.0
 
 Refusal = MalformedRequestError | HeadersTooLargeError
-Header = tuple[bytes, bytes]
 
 
 def malformed() -> MalformedRequestError:
@@ -23,27 +27,44 @@ def malformed() -> MalformedRequestError:
     return MalformedRequestError("This is not a valid HTTP/1.1 request.")
 
 
-def refusal_scope(
+def refusing_cycle(
+    connection: h11_impl.H11Protocol | httptools_impl.HttpToolsProtocol,
     error: Refusal,
-    *,
-    client: tuple[str, int] | None,
-    server: tuple[str, int | None] | None,
-    scheme: str | None,
-    headers: Sequence[Header] | None,
-) -> dict[str, Any]:
-    """The scope of a request that the application has but to answer with this error.
+    make: Callable[..., Cycle],
+) -> Cycle:
+    """A cycle of request and response in which the application answers with this error.
 
-    Nothing that was sent is in it but the request's id, if that was read. The connection is
-    closed then, as if the client had asked for it.
+    `make` is the parser's own class of cycles, with the arguments that the other one has not. The
+    connection is closed then, as if the client had asked for it.
     """
-    wanted = [header for header in headers or () if header[0] == b"x-request-id"]
+    cycle = make(
+        scope=_scope(connection, error),
+        transport=LingeringTransport(connection.transport, connection.loop),
+        flow=connection.flow,
+        logger=connection.logger,
+        access_logger=connection.access_logger,
+        access_log=connection.access_log,
+        default_headers=connection.server_state.default_headers,
+        message_event=asyncio.Event(),
+        on_response=connection.on_response_complete,
+    )
+    cycle.more_body = False
+    cycle.keep_alive = False
+    return cycle
+
+
+def _scope(
+    connection: h11_impl.H11Protocol | httptools_impl.HttpToolsProtocol, error: Refusal
+) -> dict[str, Any]:
+    """Nothing that was sent is in it but the request's id, if that was read."""
+    wanted = [header for header in connection.headers or () if header[0] == b"x-request-id"]
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
-        "server": server,
-        "client": client,
-        "scheme": scheme or "http",
+        "server": connection.server,
+        "client": connection.client,
+        "scheme": connection.scheme or "http",
         "method": "",
         "root_path": "",
         "path": "",
