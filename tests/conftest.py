@@ -1,7 +1,8 @@
-"""What all tests share: the default model's bundle, built once into a cache of the tests' own."""
+"""What all tests share: a clean environment, and the default model, built once into a cache."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from engine.golden import GoldenSet
 from tests.torch_golden import GOLDEN, read_torch_golden
 
 ROOT = Path(__file__).resolve().parent.parent
+_OF_WHOEVER_RUNS_THE_TESTS = ("AWS_", "EMBELLAMA_", "HF_", "HUGGING", "LAMBDA_", "OPENAI_")
+
+
+def pytest_configure() -> None:
+    """No test depends on the variables of whoever runs it, nor does a module that reads them."""
+    for name in list(os.environ):
+        if name.upper().startswith(_OF_WHOEVER_RUNS_THE_TESTS) or name in ("HOST", "PORT"):
+            del os.environ[name]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -30,14 +29,6 @@ class Context:
 
 
 MakeHandler = Callable[..., LambdaHandler]
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test depends on the variables of whoever runs it."""
-    for name in os.environ:
-        if name.upper().startswith(("EMBELLAMA_", "AWS_LAMBDA_", "LAMBDA_")):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)

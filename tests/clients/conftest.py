@@ -27,18 +27,13 @@ def variables(
     port = free_port()
     arguments = ["--model-path", str(default_bundle), "--port", str(port), "--api-key", KEY]
     command = [sys.executable, "-m", "functions.cli", "serve", *arguments]
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("EMBELLAMA_", "OPENAI_"))
-    }
     url = f"http://127.0.0.1:{port}"
     log = tmp_path_factory.mktemp("clients") / "server.log"
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, cwd=ROOT, env=clean, stdout=stream, stderr=stream)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=stream)
     try:
         until(lambda: _is_ready(process, url), f"the server is ready, see {log}")
-        yield clean | {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": KEY}
+        yield os.environ | {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": KEY}
     finally:
         process.terminate()
         process.wait(60)

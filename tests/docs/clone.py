@@ -13,7 +13,7 @@ from tests.docs.blocks import ROOT
 _LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", ".cache", "__pycache__", "node_modules", "build", ".hypothesis", ".*_cache"
 )
-_OF_WHOEVER_RUNS_THE_TESTS = ("EMBELLAMA_", "OPENAI_", "MAKE", "MFLAGS")
+_OF_MAKE = ("MAKE", "MFLAGS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,7 @@ def make_clone(directory: Path, default_bundle: Path) -> Clone:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(_OF_WHOEVER_RUNS_THE_TESTS)
-        and name not in ("HOST", "PORT", "ARGS", "VENV", "PYTHON", "VIRTUAL_ENV")
+        if not name.startswith(_OF_MAKE) and name not in ("ARGS", "VENV", "PYTHON", "VIRTUAL_ENV")
     }
     return Clone(
         root,

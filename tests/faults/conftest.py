@@ -15,14 +15,6 @@ RESULTS_VARIABLE = "FAULTS_RESULTS"
 """Path of a JSON file for what became of the requests; `make faults` sets it."""
 
 
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test depends on the variables of whoever runs it."""
-    for name in os.environ:
-        if name.upper().startswith(("EMBELLAMA_", "AWS_")) or name in ("HOST", "PORT"):
-            monkeypatch.delenv(name)
-
-
 @pytest.fixture
 def fault(tmp_path: Path) -> Path:
     """What the backend of `tests.faults.served` does wrong."""

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,14 +10,6 @@ from engine.engine import Engine
 from engine.testing import fake_engine
 from functions.app import create_app
 from functions.settings import Settings
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test depends on the variables of whoever runs it."""
-    for name in os.environ:
-        if name.upper().startswith("EMBELLAMA_") or name in ("HOST", "PORT"):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)
