@@ -12,10 +12,11 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tests.contract.environments import ROOT, python_environment
+from tests.functions.ports import free_ports
+from tests.processes import end
 
 INVOKE = "/2015-03-31/functions/function/invocations"
 _PATIENCE_SECONDS = 120
@@ -111,12 +112,7 @@ class Environment:
 
     def close(self) -> list[str]:
         """End it; all that it has written."""
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
         self._reader.join(10)
         if self.process.stdout is not None:
             self.process.stdout.close()
@@ -125,12 +121,7 @@ class Environment:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _read(self) -> None:
@@ -164,12 +155,3 @@ def _variables(memory_megabytes: int, timeout_seconds: int) -> dict[str, str]:
         "AWS_EXECUTION_ENV": "AWS_Lambda_python3.12",
         "AWS_REGION": "eu-central-1",
     }
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listened on a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [listener.getsockname()[1] for listener in sockets]
-    for listener in sockets:
-        listener.close()
-    return ports

@@ -8,25 +8,24 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import unquote
 
 from tests.aws_lambda.emulator import Environment
 from tests.aws_lambda.events import MAKERS, Event, HttpRequest
+from tests.threaded_server import ThreadedServer
 
 HANDLER = "functions.targets.aws_lambda.handler"
 _HOP_HEADERS = frozenset({"connection", "transfer-encoding", "content-length"})
 
 
-class Gateway:
-    """Listens on 127.0.0.1 and gives each request to the environment as an event of one kind."""
+class Gateway(ThreadedServer):
+    """Gives each request to the environment as an event of one kind."""
 
     def __init__(
         self,
@@ -36,30 +35,9 @@ class Gateway:
         stage: str = "$default",
         port: int = 0,
     ) -> None:
-        self._server = ThreadingHTTPServer(
-            ("127.0.0.1", port), partial(_Handler, _Route(invoke, MAKERS[kind], stage))
-        )
-        prefix = "" if stage == "$default" else f"/{stage}"
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}{prefix}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def serve(self) -> None:
-        """Serve in this thread until interrupted."""
-        self._server.serve_forever()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(partial(_Handler, _Route(invoke, MAKERS[kind], stage)), port=port)
+        if stage != "$default":
+            self.url += f"/{stage}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ import http.client
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import threading
@@ -20,9 +19,11 @@ from typing import Any
 import pytest
 
 from engine import Engine
-from tests.aws_lambda.emulator import INVOKE, emulator_path, free_ports
+from tests.aws_lambda.emulator import INVOKE, emulator_path
 from tests.aws_lambda.events import HttpRequest, http_api
 from tests.contract.environments import CACHE, ROOT
+from tests.functions.ports import free_ports
+from tests.processes import end
 
 pytestmark = [
     pytest.mark.images,
@@ -98,8 +99,7 @@ def port(root: Path) -> Iterator[int]:
         else:
             break
     yield ports[0]
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(20)
+    end(process, group=True)
 
 
 def _invoke(port: int, event: object) -> Any:  # noqa: ANN401 - whatever the function returns

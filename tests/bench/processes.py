@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
 from tests.bench.environments import CACHE, ROOT, UnavailableError
+from tests.functions.ports import free_port
+from tests.processes import end
 
 _START_SECONDS = 300
 _STOP_SECONDS = 20
@@ -64,18 +65,10 @@ class Process:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._process.terminate()
-        try:
-            self._process.communicate(timeout=_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
+    def __exit__(self, *_: object) -> None:
+        # A program of somebody else's that does not end by itself is not what is measured.
+        with self._process, suppress(subprocess.TimeoutExpired):
+            end(self._process, seconds=_STOP_SECONDS)
 
 
 class Program(Process):
@@ -114,7 +107,7 @@ class HttpServer(Process):
         path: str = "/v1/embeddings",
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.model = model
         self.url = f"http://127.0.0.1:{self.port}{path}"
         super().__init__(name, command(self.port), environment)
@@ -153,12 +146,6 @@ class HttpServer(Process):
         with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS) as response:  # noqa: S310
             data = json.loads(response.read())["data"]
         return np.array([item["embedding"] for item in data], dtype=np.float32)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def program_path(name: str) -> Path:

@@ -14,6 +14,7 @@ import pytest
 from tests.docs.blocks import ROOT
 from tests.functions.ports import free_port
 from tests.infra.tools import until
+from tests.processes import end
 
 KEY = "a-key-of-the-tests"
 CLIENTS = ROOT / "docs" / "clients"
@@ -35,8 +36,7 @@ def variables(
         until(lambda: _is_ready(process, url), f"the server is ready, see {log}")
         yield os.environ | {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": KEY}
     finally:
-        process.terminate()
-        process.wait(60)
+        end(process)
 
 
 def _is_ready(process: subprocess.Popen[bytes], url: str) -> bool:

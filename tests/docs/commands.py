@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import ssl
 import subprocess
 import urllib.request
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.docs.blocks import Block
 from tests.docs.clone import Clone
 from tests.functions.ports import free_port
 from tests.infra.tools import until
+from tests.processes import end
 
 _SECONDS = 240
 _PORT = re.compile(r"\b(8080|9000)\b")
@@ -96,25 +95,13 @@ class Reader:
     def _end(self, name: str) -> None:
         """What Ctrl-C does."""
         process = self._servers.pop(name, None)
-        if process is None:
-            return
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(_SECONDS)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        if process is not None:
+            end(process, signal.SIGINT, seconds=_SECONDS, group=True)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for name in list(self._servers):
             self._end(name)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gzip
 import http.server
-import threading
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tests.threaded_server import ThreadedServer
 
-class Collector:
+
+class Collector(ThreadedServer):
     """Listens on any free port as long as the `with` block runs."""
 
     def __init__(self) -> None:
@@ -33,9 +33,7 @@ class Collector:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        super().__init__(Handler)
 
     @property
     def spans(self) -> dict[str, Span]:
@@ -53,20 +51,6 @@ class Collector:
         """What sent them."""
         attributes = self.requests[0].resource_spans[0].resource.attributes
         return {item.key: item.value.string_value for item in attributes}
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 def attributes_of(span: Span) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Self
 
 import pytest
 
+from tests.processes import end
+
 
 class RedisServer:
     """The process, which may go and come back."""
@@ -37,8 +39,8 @@ class RedisServer:
 
     def stop(self) -> None:
         """Kill it."""
-        self.process.kill()
-        self.process.communicate()
+        with self.process:
+            end(self.process, signal.SIGKILL)
 
     def come_back(self) -> None:
         """Go on if it was frozen, start anew if it was killed."""

@@ -15,6 +15,7 @@ import httpx2
 
 from tests.functions.ports import free_port
 from tests.infra.tools import until
+from tests.processes import end
 
 REGION = "us-east-1"
 _SKIPPED = re.compile(r"No Moto CloudFormation support for (\S+)")
@@ -67,5 +68,4 @@ def fake_aws(directory: Path) -> Iterator[FakeAws]:
         until(lambda: httpx2.get(f"{url}/moto-api/data.json").status_code == 200, "moto starts")
         yield FakeAws(url, log)
     finally:
-        process.terminate()
-        process.wait(30)
+        end(process)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from functions.settings import LogFormat, Settings
 from functions.targets.server import serve
 from tests.functions.ports import free_port
 from tests.infra.tools import ROOT, until
+from tests.processes import end
 
 MODEL = "fake-model"
 
@@ -89,8 +91,7 @@ def running(
     try:
         yield Served(process, port)
     finally:
-        process.kill()
-        process.wait()
+        end(process, signal.SIGKILL)
 
 
 @contextmanager

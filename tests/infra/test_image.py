@@ -22,6 +22,7 @@ import pytest
 from tests.contract.environments import CACHE
 from tests.functions.ports import free_port
 from tests.infra.tools import ROOT, installed, output, pinned, until
+from tests.processes import end
 
 DOCKERFILE = ROOT / "Dockerfile.gpu"
 BASE = "localhost/embellama-test-server-base"
@@ -130,6 +131,5 @@ def test_the_image_serves_as_nobody_and_drains(image: str) -> None:
     finally:
         for pid in reversed(_descendants(server.pid) if server.poll() is None else []):
             os.kill(pid, signal.SIGKILL)
-        server.kill()
-        server.wait()
+        end(server, signal.SIGKILL)
         output([buildah, "rm", container])

@@ -19,6 +19,7 @@ from tests.infra import served
 from tests.infra.expressions import RULES, dashboard_expressions
 from tests.infra.served import Served
 from tests.infra.tools import INFRA, installed, output, until
+from tests.processes import end
 
 UNCHECKED = "no live server was scraped, and no alert fired"
 CONFIG = INFRA / "monitoring" / "prometheus.yaml"
@@ -75,8 +76,7 @@ def prometheus(server: Served, directory: Path) -> Iterator[Prometheus]:
             until(lambda: found.get("query", query="up == 1")["result"], "no scrape succeeded")
             yield found
         finally:
-            process.terminate()
-            process.wait(30)
+            end(process)
 
 
 @contextmanager

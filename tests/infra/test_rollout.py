@@ -18,6 +18,7 @@ from tests.functions.ports import free_port
 from tests.infra import served
 from tests.infra.served import Served
 from tests.infra.tools import INFRA, installed, until
+from tests.processes import end
 
 SITE = INFRA / "systemd" / "nginx.conf"
 CLIENTS = 4
@@ -51,8 +52,7 @@ def nginx(ports: list[int], directory: Path) -> Iterator[str]:
         until(lambda: httpx2.get(f"{url}/health/ready").status_code == 200, "nginx does not answer")
         yield url
     finally:
-        process.terminate()
-        process.wait(30)
+        end(process)
 
 
 class Load:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote, urlsplit
+
+from tests.threaded_server import ThreadedServer
 
 LFS_FROM_BYTES = 1000
 
@@ -105,14 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def run_hub() -> Iterator[Hub]:
     """A hub on a free port of this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    hub = Hub(f"http://127.0.0.1:{server.server_address[1]}")
-    _Handler.hub = hub
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    server = ThreadedServer(_Handler)
+    hub = _Handler.hub = Hub(server.url)
+    with server:
         yield hub
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TypeAlias
+
+from tests.threaded_server import ThreadedServer
 
 
 @dataclass
@@ -97,14 +98,7 @@ def proxy_to(host: str, port: int) -> Iterator[Proxy]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = False
-    proxy = Proxy(f"http://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    server = ThreadedServer(Handler, waits_for_requests=True)
+    proxy = Proxy(server.url)
+    with server:
         yield proxy
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-from types import TracebackType
 from typing import Any, Self
 
 import httpx2
@@ -24,6 +23,7 @@ from engine.types import Batch
 from functions.model_options import ModelOptions
 from functions.settings import LogFormat, Settings
 from functions.targets.server import serve
+from tests.processes import end
 
 PATIENCE_SECONDS = 30
 
@@ -120,14 +120,9 @@ class ServerProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.process.kill()
-        self.process.communicate()
+    def __exit__(self, *_: object) -> None:
+        with self.process:
+            end(self.process, signal.SIGKILL)
 
 
 if __name__ == "__main__":
