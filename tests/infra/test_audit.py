@@ -61,7 +61,17 @@ def test_every_image_is_audited() -> None:
         assert f"python:{PYTHON}" in text
         installed = {lock.stem for lock in (INFRA / "locks").iterdir() if lock.name in text}
         assert installed
-        assert installed <= audited
+        assert installed <= audited | {"build"}
+
+
+def test_what_builds_is_audited_and_in_no_image() -> None:
+    """`make serve` has it, as it installs the code to be edited; an image has the code alone."""
+    builds = pins(["build"])
+    assert set(builds) <= set(pins(IMAGES["serve"]))
+    names = {pin.name for pin in builds} - {"packaging"}  # which a client of Redis needs, too
+    assert "hatchling" in names
+    for image in IMAGES.keys() - {"serve"}:
+        assert names.isdisjoint(pin.name for pin in pins(IMAGES[image])), image
 
 
 def test_a_licence_that_nobody_reviewed_fails(tmp_path: Path) -> None:

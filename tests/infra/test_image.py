@@ -6,28 +6,24 @@ CUDA's own base and its compiler are not here.
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
-from tests.contract.environments import CACHE
 from tests.functions.ports import free_port
+from tests.infra import images
 from tests.infra.tools import ROOT, installed, output, pinned, until
 from tests.processes import end
 
 DOCKERFILE = ROOT / "Dockerfile.gpu"
-BASE = "localhost/embellama-test-server-base"
+LOCK = ROOT / "infra" / "locks" / "server-cpu.txt"
 IMAGE = "localhost/embellama-test-server"
-BUNDLE = ROOT / "build" / "test-server-bundle"
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -50,40 +46,22 @@ def test_only_what_a_build_needs_is_sent_to_it() -> None:
     assert all(any(source.startswith(name) for name in names) for source in sources), sources
 
 
+def builds_the_image(test: Callable[[str], None]) -> Callable[[str], None]:
+    """Mark a test of the image, which is opt-in."""
+    skip = pytest.mark.skipif(
+        "TEST_IMAGES" not in os.environ,
+        reason="the server's image was not built: `make test-images` does",
+    )
+    return pytest.mark.images(pytest.mark.model(skip(test)))
+
+
 @pytest.fixture(scope="module")
 def image(default_bundle: Path) -> Iterator[str]:
     """The CPU image with the default model baked in."""
-    buildah = installed("buildah", "the server's image was not built")
-    debootstrap = installed("debootstrap", "the server's image was not built")
-    if os.getuid() != 0:
-        pytest.skip("the user is not root: the server's image was not built")
-    root = CACHE / "bookworm"
-    if not (root / "usr/bin/python3").exists():
-        shutil.rmtree(root, ignore_errors=True)
-        packages = "--include=python3,python3-pip,ca-certificates"
-        output([debootstrap, "--variant=minbase", packages, "bookworm", root])
-    container = output([buildah, "from", "scratch"]).strip()
-    output([buildah, "add", "--quiet", container, root, "/"])
-    output([buildah, "commit", "--quiet", "--rm", container, BASE])
-    shutil.rmtree(BUNDLE, ignore_errors=True)
-    shutil.copytree(default_bundle, BUNDLE)
-    arguments = {"BASE": BASE, "BUILD_BASE": BASE, "VARIANT": "cpu"}
-    arguments["BUNDLE"] = str(BUNDLE.relative_to(ROOT))
-    options = [part for item in arguments.items() for part in ("--build-arg", "=".join(item))]
-    build = [buildah, "bud", "--isolation", "chroot", "--network", "host", "--pull-never"]
-    build += ["--format", "docker", "--volume", "/etc/ssl/certs:/etc/ssl/certs:ro", *options]
-    try:
-        output([*build, "-f", DOCKERFILE, "-t", IMAGE, ROOT])
-    finally:
-        shutil.rmtree(BUNDLE)
+    arguments = {"BUILD_BASE": images.BASE, "VARIANT": "cpu"}
+    images.build(IMAGE, DOCKERFILE, default_bundle, **arguments)
     yield IMAGE
-    output([buildah, "rmi", IMAGE])
-
-
-def _configuration(image: str) -> dict[str, Any]:
-    found = output([installed("buildah", ""), "inspect", "--type", "image", image])
-    configuration: dict[str, Any] = json.loads(found)["Docker"]["config"]
-    return configuration
+    output([installed("buildah", ""), "rmi", IMAGE])
 
 
 def _descendants(pid: int) -> list[int]:
@@ -97,15 +75,27 @@ def _program(pid: int) -> str:
     return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
-@pytest.mark.images
-@pytest.mark.model
-@pytest.mark.skipif(
-    "TEST_IMAGES" not in os.environ,
-    reason="the server's image was not built: `make test-images` does",
-)
+@builds_the_image
+def test_only_what_runs_is_installed(image: str) -> None:
+    """Our code and what the lock pins for this Python: no pip, and nothing that builds."""
+    buildah = installed("buildah", "")
+    container = output([buildah, "from", "--pull-never", image]).strip()
+    names = "import importlib.metadata as m; print(*(d.name for d in m.distributions()))"
+    try:
+        run = [buildah, "run", "--isolation", "chroot", container, "--"]
+        found = output([*run, "/opt/embellama/bin/python", "-c", names]).split()
+    finally:
+        output([buildah, "rm", container])
+    pinned = re.findall(r"^([a-z0-9-]+)==", LOCK.read_text("utf-8"), re.MULTILINE)
+    installed_names = {re.sub(r"[-_.]+", "-", name).lower() for name in found}
+    assert "embellama" in installed_names
+    assert installed_names - {"embellama"} <= set(pinned)
+
+
+@builds_the_image
 def test_the_image_serves_as_nobody_and_drains(image: str) -> None:
     """It is ready, embeds, passes its own health check, and ends with 0 on its STOPSIGNAL."""
-    configuration = _configuration(image)
+    configuration = images.configuration(image)
     assert configuration["User"] == "10001:10001"
     assert configuration["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
     buildah = installed("buildah", "")
