@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from dataclasses import replace
 from typing import Any
 
 from engine.errors import ExportError, UnsupportedArchitectureError
@@ -11,10 +12,12 @@ from engine.export.checkpoint import Checkpoint
 from engine.export.from_onnx import source_of_onnx
 from engine.export.model_source import ModelSource, Opening
 from engine.export.options import Facts
+from engine.export.weights import weights_sha256
 
 _ADVICE = (
-    "Other architectures are exported by optimum, which is not installed here: install the extra "
-    "'optimum' (it brings torch), or export to ONNX elsewhere and take that directory as SOURCE."
+    "Other architectures are exported by optimum and torch, which are not installed here. Export "
+    "in an environment of its own that has them (in this project's directory: "
+    "pip install '.[cpu,export,optimum]'), or take a directory with an ONNX file as SOURCE."
 )
 
 
@@ -43,7 +46,9 @@ def open_with_optimum(
         )
     except Exception as exc:  # whatever optimum, transformers or torch raise
         raise ExportError(f"optimum can't export {checkpoint.directory}: {exc}") from exc
-    return source_of_onnx(directory, checkpoint, facts)
+    source = source_of_onnx(directory, checkpoint, facts)
+    # The vector space is that of the weights; the file's bytes differ from torch to torch.
+    return replace(source, weights_sha256=weights_sha256(checkpoint.weights))
 
 
 def is_installed() -> bool:
