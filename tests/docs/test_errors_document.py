@@ -19,7 +19,7 @@ Rows = set[tuple[str | None, int, str]]
 
 def _tree(root: type[EmbellamaError]) -> Iterator[type[EmbellamaError]]:
     for kind in root.__subclasses__():
-        if kind.__module__ in ("engine.errors", "functions.errors"):
+        if kind.__module__.startswith(("engine.", "functions.")):  # a test may have some, too
             yield kind
             yield from _tree(kind)
 
