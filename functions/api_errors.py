@@ -50,6 +50,12 @@ ERROR_ANSWERS: dict[int, ErrorAnswer] = {
         "model_not_found",
         "model",
     ),
+    408: ErrorAnswer(
+        "The request line and the headers came too slowly.",
+        INVALID_REQUEST,
+        "The request line and the headers did not come within 30 seconds.",
+        "request_timeout",
+    ),
     409: ErrorAnswer(
         "The vector space that `x-embellama-require-space` names is not the one served.",
         INVALID_REQUEST,

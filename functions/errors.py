@@ -126,6 +126,18 @@ class HeadersTooLargeError(EmbellamaError):
         self.limit = limit
 
 
+class HeadTimeoutError(EmbellamaError):
+    """The request line and the headers came too slowly, or not to their end."""
+
+    code = "request_timeout"
+
+    def __init__(self, *, seconds: float) -> None:
+        super().__init__(
+            f"The request line and the headers did not come within {seconds:g} seconds."
+        )
+        self.seconds = seconds
+
+
 class ResponseTooLargeError(EmbellamaError):
     """The platform can't carry the answer; said before anything is computed."""
 
@@ -165,6 +177,7 @@ STATUS: dict[type[EmbellamaError], tuple[int, str]] = {
     ReloadError: (409, INVALID_REQUEST),
     InvalidApiKeyError: (401, INVALID_REQUEST),
     PayloadTooLargeError: (413, INVALID_REQUEST),
+    HeadTimeoutError: (408, INVALID_REQUEST),
     HeadersTooLargeError: (431, INVALID_REQUEST),
     ResponseTooLargeError: (413, INVALID_REQUEST),
     engine_errors.SpaceMismatchError: (409, INVALID_REQUEST),

@@ -128,6 +128,13 @@ class Settings(EngineConfig, BaseSettings):
         description="Seconds from a request's headers to its answer; a client may ask for less "
         "in x-request-timeout-ms.",
     )
+    head_timeout_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="Seconds from the first byte of a request to the end of its headers; then its "
+        "connection is closed.",
+    )
     cors_origin: Strings = Field(
         (),
         description="Origin whose pages may ask from a browser, such as https://example.org, "

@@ -1,7 +1,8 @@
-"""HTTP/1.1 by uvicorn and httptools, with a bound on headers and one shape of errors."""
+"""HTTP/1.1 by uvicorn and httptools, with bounds on heads and one shape of errors."""
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import cast
 
@@ -9,16 +10,23 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from functions.errors import HeadersTooLargeError
+from functions.targets.head_timer import HeadTimer
 from functions.targets.refusal import MAX_HEAD_BYTES, Refusal, malformed, refusing_cycle
 
 
 class BoundedHttpToolsProtocol(HttpToolsProtocol):
     """Refuses what is malformed, or has too long a head, in turn and through the application.
 
+    A connection is idle, and closed when it has been so for long, from its begin or an answer to
+    the begin of the next request, whatever else comes: an empty line, or a body that was not read.
+
     A request that offers to go on in another protocol, such as `Upgrade: h2c`, is an ordinary
     one: a server may ignore the offer (RFC 9110, section 7.8). httptools does not read the body of
     such a request, so it is read anew without that header.
     """
+
+    head_timeout_seconds = 30.0
+    """Seconds that a head may take to come."""
 
     _in_head = False
     """Whether a request's head has begun and not ended."""
@@ -27,9 +35,22 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
     _read_bytes = 0
     """Size of the last read."""
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to be idle."""
+        super().connection_made(cast("asyncio.Transport", transport))
+        self._head_timer = HeadTimer(self.loop, self.head_timeout_seconds, self._refuse)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End; no timer keeps this alive."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        self._head_timer.stop()
+
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
-        self._unset_keepalive_if_required()
         self._read_bytes = len(data)
         if self._in_head:
             self._head_bytes += len(data)
@@ -45,12 +66,22 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
                 is_bound = isinstance(exc.__context__, HeadersTooLargeError)
                 self._refuse(exc.__context__ if is_bound else malformed())  # type: ignore[arg-type]
             break
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(HeadersTooLargeError(limit=MAX_HEAD_BYTES))
+        if self._in_head:
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(HeadersTooLargeError(limit=MAX_HEAD_BYTES))
+            else:
+                self._await_rest_of_head()
+
+    def on_response_complete(self) -> None:
+        """Go on with what came meanwhile: a request, or the begin of a head."""
+        super().on_response_complete()
+        if self._in_head:
+            self._await_rest_of_head()
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
+        self._unset_keepalive_if_required()
         self._in_head = True
         self._head_bytes = 0
 
@@ -61,11 +92,19 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
             HeadersTooLargeError: it is.
         """
         self._in_head = False
+        self._head_timer.stop()
         # A head that came in one read of fewer bytes need not be measured.
         is_long = self._head_bytes or self._read_bytes > MAX_HEAD_BYTES
         if is_long and self._head_size() > MAX_HEAD_BYTES:
             raise HeadersTooLargeError(limit=MAX_HEAD_BYTES)
         super().on_headers_complete()
+
+    def _await_rest_of_head(self) -> None:
+        """Bound its time, unless something before it is being answered: it may not be read then."""
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if not is_answering and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._head_timer.start()
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -91,6 +130,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         """Answer with this error, after the requests that came before, and read no more."""
         self.parser = cast("httptools.HttpRequestParser", _DeafParser())
         self._in_head = False
+        self._head_timer.stop()
         latest = self.cycle
         make = partial(RequestResponseCycle, expect_100_continue=False, keep_alive=False)
         refusal = refusing_cycle(self, error, make)

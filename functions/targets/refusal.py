@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from functions.errors import HeadersTooLargeError, MalformedRequestError
+from functions.errors import HeadersTooLargeError, HeadTimeoutError, MalformedRequestError
 from functions.observability import REFUSED
 
 if TYPE_CHECKING:  # httptools may not be installed
@@ -19,7 +19,7 @@ MAX_HEAD_BYTES = 64 * 1024
 
 _LINGER_SECONDS = 2.0
 
-Refusal = MalformedRequestError | HeadersTooLargeError
+Refusal = MalformedRequestError | HeadersTooLargeError | HeadTimeoutError
 
 
 def malformed() -> MalformedRequestError:

@@ -153,7 +153,7 @@ def _uvicorn_config(
 ) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(settings, registry, tracing=tracing),
-        http=_http_protocol(),
+        http=_http_protocol(settings.head_timeout_seconds),
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         log_config=None,
         access_log=False,
@@ -166,15 +166,18 @@ def _uvicorn_config(
     )
 
 
-def _http_protocol() -> type[asyncio.Protocol]:
-    """The fast one where its package is installed."""
+def _http_protocol(head_timeout_seconds: float) -> type[asyncio.Protocol]:
+    """The fast one where its package is installed; uvicorn gives it no options but its own."""
+    base: type[asyncio.Protocol]
     try:
         from functions.targets.httptools_protocol import BoundedHttpToolsProtocol
     except ModuleNotFoundError:
         from functions.targets.h11_protocol import RefusingH11Protocol
 
-        return RefusingH11Protocol
-    return BoundedHttpToolsProtocol
+        base = RefusingH11Protocol
+    else:
+        base = BoundedHttpToolsProtocol
+    return type(base.__name__, (base,), {"head_timeout_seconds": head_timeout_seconds})
 
 
 def _listen(host: str, port: int) -> socket.socket:

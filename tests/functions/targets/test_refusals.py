@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Self
 
 import httpx2
 import pytest
 
 from functions.targets.refusal import MAX_HEAD_BYTES
-from tests.functions.targets.serving import PATIENCE_SECONDS, ServerProcess
+from tests.functions.targets.connections import BODY, POST, REQUEST, Connection, is_refused
+from tests.functions.targets.serving import ServerProcess
 
-BODY = json.dumps({"model": "fake-model", "input": "the cat"}).encode()
-POST = b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-REQUEST = POST + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
 CHUNKED = POST + b"transfer-encoding: chunked\r\n"
 OVER = MAX_HEAD_BYTES + 20_000
 """h11 may read a slice more than the bound."""
@@ -30,62 +24,6 @@ def server(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
     with ServerProcess.fake("free", **without) as started:
         started.event("model ready")
         yield started
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def error(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.body)["error"]
-        return found
-
-
-class Connection:
-    """A raw one, whose answers are read one after the other."""
-
-    def __init__(self, server: ServerProcess) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)
-        self._file = self._socket.makefile("rb")
-
-    def send(self, data: bytes) -> None:
-        self._socket.sendall(data)
-
-    def answer(self) -> Answer:
-        status = int(self._file.readline().split()[1])
-        headers = {}
-        while line := self._file.readline().decode().strip():
-            name, _, value = line.partition(": ")
-            headers[name.lower()] = value
-        return Answer(status, headers, self._file.read(int(headers["content-length"])))
-
-    def is_closed(self) -> bool:
-        try:
-            return self._file.read(1) == b""
-        except ConnectionResetError:
-            return True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._socket.close()
-
-
-def _is_refused(answer: Answer, status: int = 400, code: str | None = None) -> None:
-    assert answer.status == status
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["connection"] == "close"
-    assert re.fullmatch("req_[0-9a-f]{32}|mine", answer.headers["x-request-id"])
-    assert answer.headers["openai-processing-ms"].isdigit()
-    assert answer.headers["openai-version"] == "2020-10-01"
-    assert set(answer.error) == {"message", "type", "param", "code"}
-    assert (answer.error["type"], answer.error["param"]) == ("invalid_request_error", None)
-    assert answer.error["code"] == code
 
 
 @pytest.mark.parametrize(
@@ -104,7 +42,7 @@ def test_what_is_not_http_is_refused_as_json(garbage: bytes, server: ServerProce
     """With all headers that every answer has; then the connection is closed."""
     with Connection(server) as connection:
         connection.send(garbage)
-        _is_refused(connection.answer())
+        is_refused(connection.answer())
         assert connection.is_closed()
 
 
@@ -114,7 +52,7 @@ def test_a_chunk_without_a_size_is_refused_as_json(server: ServerProcess) -> Non
         connection.send(CHUNKED + b"x-request-id: mine\r\n\r\n3\r\n{  \r\n")
         connection.send(b"no size\r\n")
         answer = connection.answer()
-        _is_refused(answer)
+        is_refused(answer)
         assert answer.headers["x-request-id"] == "mine"
         assert connection.is_closed()
 
@@ -124,7 +62,7 @@ def test_a_refusal_waits_for_the_answers_before_it(server: ServerProcess) -> Non
     with Connection(server) as connection:
         connection.send(REQUEST * 2 + b"what is this\r\n\r\n" + b"\x00" * 10_000)
         assert [connection.answer().status for _ in range(2)] == [200, 200]
-        _is_refused(connection.answer())
+        is_refused(connection.answer())
         assert connection.is_closed()
 
 
@@ -132,7 +70,7 @@ def test_a_broken_body_behind_others_is_refused_in_turn(server: ServerProcess) -
     with Connection(server) as connection:
         connection.send(REQUEST + CHUNKED + b"\r\nno size\r\n")
         assert connection.answer().status == 200
-        _is_refused(connection.answer())
+        is_refused(connection.answer())
 
 
 @pytest.mark.parametrize("piece", [1_000, 1_000_000], ids=["pieces", "at-once"])
@@ -145,19 +83,19 @@ def test_a_broken_body_behind_others_is_refused_in_turn(server: ServerProcess) -
     ],
     ids=["header", "headers", "path"],
 )
-def test_a_head_over_the_bound_is_refused(head: bytes, piece: int, server: ServerProcess) -> None:
+def test_a_head_over_the_boundis_refused(head: bytes, piece: int, server: ServerProcess) -> None:
     """Whether it comes at once or in pieces, and whatever is long in it."""
     with Connection(server) as connection:
         for start in range(0, len(head), piece):
             connection.send(head[start : start + piece])
-        _is_refused(connection.answer(), 431, "headers_too_large")
+        is_refused(connection.answer(), 431, "headers_too_large")
 
 
 def test_a_head_without_an_end_is_not_read_for_ever(server: ServerProcess) -> None:
     """The refusal comes though the head has not ended."""
     with Connection(server) as connection:
         connection.send(POST + b"x-long: " + b"a" * 6 * MAX_HEAD_BYTES)
-        _is_refused(connection.answer(), 431, "headers_too_large")
+        is_refused(connection.answer(), 431, "headers_too_large")
 
 
 def test_a_head_up_to_the_bound_is_read(server: ServerProcess) -> None:
@@ -193,7 +131,7 @@ def test_an_offer_to_speak_websockets_is_ignored(server: ServerProcess) -> None:
         assert connection.answer().status == 200
 
 
-def test_a_wish_for_a_tunnel_is_refused(server: ServerProcess) -> None:
+def test_a_wish_for_a_tunnelis_refused(server: ServerProcess) -> None:
     with Connection(server) as connection:
         connection.send(b"CONNECT example.org:443 HTTP/1.1\r\nhost: example.org\r\n\r\n")
         answer = connection.answer()

@@ -1,0 +1,42 @@
+"""Bounds how long the head of a request may take to come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from functions.errors import HeadTimeoutError
+
+
+class HeadTimer:
+    """Runs while a head has begun, has not ended, and nothing before it is left to be answered.
+
+    A head that comes in one piece, as nearly all do, never starts it. More bytes do not give a
+    head more time.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        seconds: float,
+        refuse: Callable[[HeadTimeoutError], None],
+    ) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._refuse = refuse
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Refuse the head when its time is up; if it runs already, let it run."""
+        if self._handle is None:
+            self._handle = self._loop.call_later(self._seconds, self._time_out)
+
+    def stop(self) -> None:
+        """The head has ended, or is given up."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _time_out(self) -> None:
+        self._handle = None
+        self._refuse(HeadTimeoutError(seconds=self._seconds))
