@@ -86,6 +86,16 @@ class CircuitBreaker:
         with self._lock:
             self._check()
 
+    def obstacle(self) -> NotReadyError | None:
+        """Why the backend is not sound: it failed, and no run succeeded since."""
+        try:
+            self.check()
+        except NotReadyError as exc:
+            return exc
+        if self.state is BreakerState.CLOSED:
+            return None
+        return NotReadyError("The model is being tried again.", retry_after_seconds=1.0)
+
     def _check(self) -> None:
         if self._opened is None:
             return

@@ -74,3 +74,10 @@ class EngineConfig(BaseModel):
     breaker_pause_seconds: float = Field(
         10.0, gt=0, le=3600, description="Seconds of that pause, until one run tries again."
     )
+    hung_run_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=86400,
+        description="Seconds that one run of the runtime may take, or 20 times what its tokens "
+        "took before, if that is more; while one takes longer, the server is not ready.",
+    )

@@ -22,7 +22,6 @@ from engine.errors import (
     DimensionsError,
     FailedInputError,
     IntegrityError,
-    NotReadyError,
     ShuttingDownError,
     UnavailableError,
 )
@@ -242,15 +241,34 @@ class Engine:
         return self._runner.breaker_state
 
     def check_available(self) -> None:
-        """Return if the backend is used; where its pause is over, start a run that tries it.
+        """Return if the backend is sound; where its pause is over, start a run that tries it.
 
         Raises:
-            NotReadyError: it failed several times in a row, and no run succeeded since.
+            NotReadyError: a run hangs, or it failed several times in a row and none succeeded
+                since.
         """
-        if self._runner.breaker_state is BreakerState.HALF_OPEN:
+        obstacle = self._runner.obstacle()
+        if obstacle is None:
+            return
+        if self._runner.breaker_state is BreakerState.HALF_OPEN and not self._runner.hung_runs:
             self._try_backend()
-            raise NotReadyError("The model is being tried again.", retry_after_seconds=1.0)
-        self._runner.check_available()
+        raise obstacle
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the backend is not sound now, in a sentence for clients; None if it is."""
+        obstacle = self._runner.obstacle()
+        return None if obstacle is None else obstacle.message
+
+    @property
+    def hung_runs(self) -> int:
+        """How many runs of the backend take longer than `hung_run_seconds` allows."""
+        return self._runner.hung_runs
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether all that computes has hung for so long that only a new process helps."""
+        return self._runner.is_lost
 
     def queue_state(self) -> QueueState:
         """What waits to be computed, and what runs."""

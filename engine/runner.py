@@ -1,4 +1,4 @@
-"""Runs batches on a backend: pools, checks, counts failures, and tells who watches.
+"""Runs batches on a backend: pools, checks, counts failures, notices hangs, tells who watches.
 
 Only what is the backend's fault counts. A failed run is followed by one of a single token: if
 that succeeds, the backend works, and its input is the fault of who sent it.
@@ -13,11 +13,12 @@ from engine.backends.base import Backend
 from engine.batching import BatchLimits
 from engine.breaker import BreakerState, CircuitBreaker
 from engine.config import EngineConfig
-from engine.errors import BackendError
+from engine.errors import BackendError, NotReadyError
 from engine.inline import InlineScheduler
 from engine.model import Manifest
 from engine.pooling import pool
 from engine.postprocess import check_finite
+from engine.run_watch import RunWatch
 from engine.scheduler import Scheduler, ServerScheduler
 from engine.types import Batch, BatchReport, Encoding, FloatArray
 from engine.weights_watch import WeightsWatch
@@ -44,6 +45,7 @@ class Runner:
         self._breaker = CircuitBreaker(
             failures=config.breaker_failures, pause_seconds=config.breaker_pause_seconds
         )
+        self._runs = RunWatch(limit_seconds=config.hung_run_seconds, capacity=backend.concurrency)
         self.on_batch: Callable[[BatchReport], None] | None = None
         """Called after every batch, on the thread that computed it. It must not raise."""
 
@@ -52,13 +54,29 @@ class Runner:
         """Whether the backend is used now."""
         return self._breaker.state
 
+    @property
+    def hung_runs(self) -> int:
+        """How many runs take longer than they may."""
+        return self._runs.hung
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether all runs have hung for so long that only a new process helps."""
+        return self._runs.is_lost
+
+    def obstacle(self) -> NotReadyError | None:
+        """Why the backend is not sound, if so: a run hangs, or it failed several times in a row."""
+        return self._runs.obstacle() or self._breaker.obstacle()
+
     def check_available(self) -> None:
         """Return if the backend may be used.
 
         Raises:
-            NotReadyError: it failed several times in a row.
+            NotReadyError: it failed several times in a row, or nothing of it is left that would
+                compute.
         """
         self._breaker.check()
+        self._runs.check()
 
     def compute(self, batch: Batch) -> FloatArray:
         """Run one batch: pooled, finite vectors (B, D).
@@ -110,7 +128,9 @@ class Runner:
             return exc
 
     def _vectors(self, batch: Batch) -> FloatArray:
-        vectors = pool(self._backend.run(batch), self._manifest.pooling)
+        with self._runs.watch(batch.tokens):
+            output = self._backend.run(batch)
+        vectors = pool(output, self._manifest.pooling)
         check_finite(vectors)
         if self._weights is not None:
             self._weights.check()  # Afterwards: else they could change in between.

@@ -28,9 +28,9 @@ from typing import NamedTuple, Protocol
 from engine.batching import BatchLimits
 from engine.errors import OverloadedError
 from engine.jobs import Compute, Job, JobOutput, Part, run, shutting_down
+from engine.throughput import Throughput
 from engine.types import Encoding
 
-_SMOOTHING = 0.9
 _SCANNED_REQUESTS = 64
 """How many waiting requests are looked at to fill a batch: bounds the work under the lock."""
 _UNKNOWN_WAIT_SECONDS = 1.0
@@ -106,7 +106,7 @@ class ServerScheduler:
         self._queued_tokens = 0
         self._running = 0
         self._running_bulk = 0
-        self._throughput = _Throughput()
+        self._throughput = Throughput()
         self._closed = False
         self._threads = [
             threading.Thread(
@@ -325,19 +325,3 @@ class _Picked(NamedTuple):
     """Nothing else ran or waited then."""
     bulk: bool
     """It has a part of a request with more than this batch to compute."""
-
-
-class _Throughput:
-    """Tokens a second over the last batches, each weighted by its tokens."""
-
-    def __init__(self) -> None:
-        self._tokens = 0.0
-        self._seconds = 0.0
-
-    @property
-    def tokens_per_second(self) -> float | None:
-        return self._tokens / self._seconds if self._seconds else None
-
-    def add(self, tokens: int, seconds: float) -> None:
-        self._tokens = _SMOOTHING * self._tokens + tokens
-        self._seconds = _SMOOTHING * self._seconds + seconds

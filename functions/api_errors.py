@@ -91,8 +91,8 @@ ERROR_ANSWERS: dict[int, ErrorAnswer] = {
         "internal_error",
     ),
     503: ErrorAnswer(
-        "The model is loading or failed its check (`not_ready`), or the server is about to end "
-        "(`shutting_down`).",
+        "The model is loading, failed its check, or fails or hangs (`not_ready`), or the server is "
+        "about to end (`shutting_down`).",
         SERVER_ERROR,
         "The model is loading.",
         "not_ready",

@@ -105,7 +105,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "retrieveModel", "Model", (401, 404, 429, 500, 503), has_rate_limit=True
     ),
     ("get", "/health"): Operation("health", "Health", (500,), needs_key=False),
-    ("get", "/health/live"): Operation("live", "Live", (500,), needs_key=False),
+    ("get", "/health/live"): Operation("live", "Live", (500, 503), needs_key=False),
     ("get", "/health/ready"): Operation("ready", "Ready", (500, 503), needs_key=False),
     ("get", "/metrics"): Operation("metrics", "text/plain", (401, 500)),
     ("get", "/openapi.json"): Operation("openapi", "application/json", (500,), needs_key=False),

@@ -109,7 +109,7 @@ _ENGINE: Schema = _object(
     }
 )
 
-_STATE: Schema = _STRING | {"enum": ["loading", "ready", "failed", "draining"]}
+_STATE: Schema = _STRING | {"enum": ["loading", "ready", "failed", "failing", "draining"]}
 
 COMPONENTS: dict[str, Schema] = {
     "EmbeddingsRequest": _request(EmbeddingsRequest),

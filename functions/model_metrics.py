@@ -9,7 +9,6 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from engine import Engine
-from engine.breaker import BreakerState
 from engine.scheduler import QueueState
 from functions.models import ModelRegistry, ModelState, ServedModel
 from functions.version import version
@@ -41,9 +40,7 @@ class ModelCollector(Collector):
         """One sample a model."""
         yield _build()
         usable = [model for model in self._models.models if model.state is ModelState.READY]
-        ready = self._models.state() is ModelState.READY and all(
-            model.engine.breaker_state is BreakerState.CLOSED for model in usable
-        )
+        ready = self._models.state() is ModelState.READY
         yield GaugeMetricFamily(
             "embellama_ready", "1 if /health/ready answers 200.", value=float(ready)
         )
@@ -51,6 +48,7 @@ class ModelCollector(Collector):
         yield _certificates(usable)
         yield from _queues(usable)
         yield _queue_limits(usable)
+        yield _hung_runs(usable)
 
 
 def _build() -> Metric:
@@ -123,4 +121,15 @@ def _queue_limits(models: list[ServedModel]) -> Metric:
     )
     for model in models:
         family.add_metric([model.name or ""], model.engine.config.max_queue_tokens)
+    return family
+
+
+def _hung_runs(models: list[ServedModel]) -> Metric:
+    family = GaugeMetricFamily(
+        "embellama_hung_runs",
+        "Runs of the runtime that take longer than they may.",
+        labels=["model"],
+    )
+    for model in models:
+        family.add_metric([model.name or ""], model.engine.hung_runs)
     return family

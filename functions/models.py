@@ -30,6 +30,8 @@ class ModelState(StrEnum):
     LOADING = "loading"
     READY = "ready"
     FAILED = "failed"
+    FAILING = "failing"
+    """Loaded, but its backend fails or hangs for now."""
     DRAINING = "draining"
 
 
@@ -37,6 +39,8 @@ class ServedModel:
     """One model. `name` is None until its manifest is read, unless the settings give one.
 
     `reason` says to clients why it can't be used, `detail` says more to whoever runs the server.
+
+    `state` says where it is in its life, `current_state` whether it can be used now, too.
 
     `load` runs in any thread; it sets the engine before the state, so a reader that sees READY
     sees the engine.
@@ -61,6 +65,18 @@ class ServedModel:
             NotReadyError: it is loading, or can't be used; says why.
         """
         return self._checked(self._slot.engine)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it can't be used now, if so, in a sentence for clients."""
+        return self.reason if self.state is not ModelState.READY else self.engine.trouble
+
+    @property
+    def current_state(self) -> ModelState:
+        """The state, and where that is ready, whether its backend is sound."""
+        if self.state is ModelState.READY and self.engine.trouble is not None:
+            return ModelState.FAILING
+        return self.state
 
     @contextmanager
     def use(self) -> Iterator[Engine]:
@@ -182,8 +198,8 @@ class ModelRegistry:
         """The state of the whole: ready only if every model is."""
         if self.draining:
             return ModelState.DRAINING
-        states = {model.state for model in self.models}
-        for state in (ModelState.FAILED, ModelState.LOADING):
+        states = {model.current_state for model in self.models}
+        for state in (ModelState.FAILED, ModelState.LOADING, ModelState.FAILING):
             if state in states:
                 return state
         return ModelState.READY
@@ -193,13 +209,26 @@ class ModelRegistry:
 
         Raises:
             ShuttingDownError: the process is about to end.
-            NotReadyError: a model is loading or failed; says which of the two, and why.
+            NotReadyError: a model is loading or failed, or its backend fails or hangs; says why.
         """
         self.check_accepting()
         for model in self.models:
             if model.state is not ModelState.READY:
                 raise NotReadyError(model.reason, retry_after_seconds=RETRY_AFTER_SECONDS)
             model.engine.check_available()
+
+    def check_live(self) -> None:
+        """Return unless only a new process helps.
+
+        Raises:
+            NotReadyError: a model has computed nothing for long, and never will.
+        """
+        for model in self.models:
+            if model.state is ModelState.READY and model.engine.is_lost:
+                raise NotReadyError(
+                    "All that computes hangs, for so long that only a restart helps.",
+                    retry_after_seconds=RETRY_AFTER_SECONDS,
+                )
 
     def check_accepting(self) -> None:
         """Return if new work may start.

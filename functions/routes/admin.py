@@ -72,11 +72,13 @@ def _report(model: ServedModel) -> dict[str, object]:
     report: dict[str, object] = {
         "name": model.name,
         "aliases": list(model.aliases),
-        "status": model.state.value,
+        "status": model.current_state.value,
     }
     if model.state is not ModelState.READY:
         return report | {"reason": model.detail or model.reason}
     engine = model.engine
+    if engine.trouble is not None:
+        report["reason"] = engine.trouble
     return report | {
         "space": engine.space,
         "engine": engine.backend.name,

@@ -34,7 +34,8 @@ def health_router(registry: ModelRegistry) -> APIRouter:
 
     @router.get("/live")
     async def live() -> Response:
-        """Say that the process answers, whatever its models do."""
+        """Say that the process answers: 200, or 503 if only a new one can compute."""
+        registry.check_live()
         return json_response({"status": "live"})
 
     @router.get("/ready")
@@ -47,17 +48,14 @@ def health_router(registry: ModelRegistry) -> APIRouter:
 
 
 def _report(model: ServedModel) -> dict[str, object]:
+    report: dict[str, object] = {"model": model.name, "status": model.current_state.value}
+    trouble = model.trouble
+    if trouble is not None:
+        report["reason"] = trouble
     if model.state is not ModelState.READY:
-        return {
-            "model": model.name,
-            "status": model.state.value,
-            "reason": model.reason,
-            "engine": None,
-        }
+        return report | {"engine": None}
     backend = model.engine.backend
-    return {
-        "model": model.name,
-        "status": model.state.value,
+    return report | {
         "engine": {
             "name": backend.name,
             "device": backend.device,

@@ -1,21 +1,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 
 import pytest
 
 from engine.breaker import BreakerState, CircuitBreaker
 from engine.errors import BackendError, NotReadyError
-from tests.engine.making import PATIENCE_SECONDS
-
-
-@dataclass
-class Clock:
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.engine.making import PATIENCE_SECONDS, Clock
 
 
 def fail() -> None:

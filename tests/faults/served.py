@@ -35,10 +35,13 @@ _LOOK_SECONDS = 0.01
 
 
 class FaultyBackend(FakeBackend):
-    """Raises, hangs, is slow, or gives NaN to every sequence that has a word."""
+    """Raises, hangs, is slow, or gives NaN to every sequence that has a word.
 
-    def __init__(self, fault: Path) -> None:
-        super().__init__()
+    `hangs once` is a hang of the first run that comes then, in whichever engine.
+    """
+
+    def __init__(self, fault: Path, concurrency: int = 1) -> None:
+        super().__init__(concurrency=concurrency)
         self._fault = fault
 
     def run(self, batch: Batch) -> BackendOutput:
@@ -48,7 +51,11 @@ class FaultyBackend(FakeBackend):
             raise BackendError("The backend is told to raise.")
         if kind == "slow":
             time.sleep(SLOW_SECONDS)
-        while self._wanted() == "hangs":
+        hangs_while = {"hangs"}
+        if (kind, word) == ("hangs", "once"):
+            self._fault.write_text("one hangs", "utf-8")
+            hangs_while.add("one hangs")
+        while self._wanted() in hangs_while:
             select.select([], [], [], _LOOK_SECONDS)  # libfaketime breaks `time.sleep`
         output = super().run(batch)
         return output if kind != "nan" else _with_nan(output, batch, word)
@@ -100,7 +107,8 @@ def main() -> None:
     settings = Settings(log_format=LogFormat.JSON, **values)
 
     def open_engine(model: ModelOptions) -> Engine:
-        return fake_engine(backend=FaultyBackend(Path(fault)), config=model.engine_config())
+        backend = FaultyBackend(Path(fault), model.threads or 1)
+        return fake_engine(backend=backend, config=model.engine_config())
 
     serve(settings, open_engine)
 

@@ -19,6 +19,7 @@ from tests.soak.tally import Tally
 
 FAILURES = 3
 PAUSE_SECONDS = 0.5
+HUNG_SECONDS = 0.3
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,72 @@ def test_one_that_hangs_costs_each_client_its_own_deadline_and_no_more(
     _is_right_again(server, golden, tally)
 
 
+def test_one_that_hangs_is_noticed_and_comes_back(
+    fault: Path, golden: list[GoldenText], tally: Tally
+) -> None:
+    """504 for whom it hangs; then the server is not ready, and 503 at once, until it comes back."""
+    with served.started(fault, hung_run_seconds=HUNG_SECONDS) as server:
+        fault.write_text("hangs")
+        answer = ask(server.url, served.MODEL, golden[:1], tally, timeout_ms=100)
+        assert code_of(answer) == (504, "deadline_exceeded")
+        until(lambda: _probe(server, "ready") == 503, "nobody notices that it hangs")
+        report = httpx2.get(f"{server.url}/health").json()
+        assert report["status"] == "failing"
+        assert report["models"][0]["reason"].startswith("A run of the model hangs")
+        assert _has_metric(server, f'embellama_hung_runs{{model="{served.MODEL}"}} 1.0')
+        assert _has_metric(server, "embellama_ready 0.0")
+        for _ in range(3):  # by no deadline
+            answer = ask(server.url, served.MODEL, golden[:1], tally)
+            assert code_of(answer) == (503, "not_ready")
+            assert int(answer.headers["retry-after"]) >= 1
+
+        until(lambda: _probe(server, "live") == 503, "nobody is told that it needs a restart")
+        fault.write_text("")
+        until(server.is_ready, "it does not come back")
+        assert _probe(server, "live") == 200
+        _is_right_again(server, golden, tally)
+        with Load(server.url, served.MODEL, golden, tally, timeout_ms=400) as load:
+            until(lambda: load.count("right") > 100, "it is slow after the hang")
+        assert load.count("refused") == 0  # the hang is not taken for its speed
+
+
+def test_one_that_hangs_in_one_thread_of_two_serves_with_the_other(
+    fault: Path, golden: list[GoldenText], tally: Tally
+) -> None:
+    """It asks balancers to send no more, but whoever comes is answered, and it stays live."""
+    with served.started(fault, hung_run_seconds=HUNG_SECONDS, threads=2) as server:
+        fault.write_text("hangs once")
+        answer = ask(server.url, served.MODEL, golden[:1], tally, timeout_ms=100)
+        assert code_of(answer) == (504, "deadline_exceeded")
+        until(lambda: _probe(server, "ready") == 503, "nobody notices that it hangs")
+        with Load(server.url, served.MODEL, golden, tally) as load:
+            until(lambda: load.count("right") > 100, "nobody is answered")
+        assert (load.count("refused"), load.count("failed")) == (0, 0)
+        assert _probe(server, "live") == 200
+
+        fault.write_text("")
+        until(server.is_ready, "it does not come back")
+
+
+def test_a_reload_puts_another_in_the_place_of_one_that_hangs(
+    fault: Path, golden: list[GoldenText], tally: Tally
+) -> None:
+    """Without a restart; whoever waits for the old one has a deadline."""
+    with served.started(fault, hung_run_seconds=HUNG_SECONDS, admin_key="operator") as server:
+        fault.write_text("hangs once")
+        answer = ask(server.url, served.MODEL, golden[:1], tally, timeout_ms=100)
+        assert code_of(answer) == (504, "deadline_exceeded")
+        until(lambda: _probe(server, "ready") == 503, "nobody notices that it hangs")
+        reloaded = httpx2.post(
+            f"{server.url}/admin/models/{served.MODEL}/reload",
+            headers={"authorization": "Bearer operator"},
+            timeout=30,
+        )
+        assert reloaded.status_code == 200
+        assert _probe(server, "ready") == 200
+        _is_right_again(server, golden, tally)
+
+
 def test_one_that_hangs_does_not_keep_the_process_from_ending(
     fault: Path, golden: list[GoldenText], tally: Tally
 ) -> None:
@@ -114,8 +181,11 @@ def test_one_that_hangs_does_not_keep_the_process_from_ending(
 
 
 def _running(server: Served) -> bool:
-    lines = httpx2.get(f"{server.url}/metrics").text.splitlines()
-    return f'embellama_running_batches{{model="{served.MODEL}"}} 1.0' in lines
+    return _has_metric(server, f'embellama_running_batches{{model="{served.MODEL}"}} 1.0')
+
+
+def _has_metric(server: Served, line: str) -> bool:
+    return line in httpx2.get(f"{server.url}/metrics").text.splitlines()
 
 
 def test_one_that_is_slow_refuses_early_what_it_can_not_do_in_time(

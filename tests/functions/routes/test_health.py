@@ -1,17 +1,28 @@
 from __future__ import annotations
 
 import platform
+import re
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from starlette.testclient import TestClient
 
 from engine import Engine, EngineConfig
+from engine.backends.fake import FakeBackend
 from engine.errors import BackendError, CertificateError
 from engine.testing import fake_engine
 from engine.types import Batch
 from functions.app import create_app
 from functions.models import ModelRegistry, ServedModel
 from functions.settings import Settings
+from tests.engine.making import PATIENCE_SECONDS, Gate
+
+BODY = {"model": "fake-model", "input": "the cat"}
+INSTANT = EngineConfig(hung_run_seconds=1e-9)
+"""A run hangs from its first moment on."""
+TOLD = re.compile(r"A run of the model hangs: it has taken \S+ s, and may take \S+ s\.")
 
 
 def _client(registry: ModelRegistry) -> TestClient:
@@ -104,3 +115,91 @@ def test_a_backend_in_its_pause_is_not_ready() -> None:
             assert answer.json()["error"]["code"] == "not_ready"
             assert int(answer.headers["retry-after"]) > 3500
         assert client.get("/health/live").status_code == 200
+
+
+def test_a_backend_in_its_pause_is_reported_as_failing() -> None:
+    """By /health with the reason, and by the metric."""
+    config = EngineConfig(breaker_failures=1, breaker_pause_seconds=3600)
+
+    def fail(_: Batch) -> None:
+        raise BackendError("broken")
+
+    with fake_engine(before_run=fail, config=config) as engine:
+        client = _client(ModelRegistry.of(engine))
+        client.post("/v1/embeddings", json=BODY)
+        report = client.get("/health").json()
+        assert (report["status"], report["models"][0]["status"]) == ("failing", "failing")
+        assert "given a pause" in report["models"][0]["reason"]
+        assert report["engine"]["name"] == "fake"
+        assert "\nembellama_ready 0.0\n" in client.get("/metrics").text
+
+
+@contextmanager
+def _hanging(gate: Gate, *, concurrency: int = 1) -> Iterator[TestClient]:
+    """A server in which one run hangs until the gate opens."""
+    backend = FakeBackend(concurrency=concurrency, before_run=gate)
+    with (
+        fake_engine(backend=backend, config=INSTANT) as engine,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        client = _client(ModelRegistry.of(engine))
+        waiting = pool.submit(client.post, "/v1/embeddings", json=BODY)
+        assert gate.arrived.wait(PATIENCE_SECONDS)
+        try:
+            yield client
+        finally:
+            gate.open()
+            assert waiting.result().status_code == 200
+
+
+def test_a_backend_that_hangs_is_not_ready_and_says_why() -> None:
+    """To probes, to people, to operators and to Prometheus."""
+    with _hanging(Gate()) as client:
+        ready = client.get("/health/ready")
+        assert (ready.status_code, ready.json()["error"]["code"]) == (503, "not_ready")
+        assert TOLD.fullmatch(ready.json()["error"]["message"])
+        assert ready.headers["retry-after"] == "10"
+        report = client.get("/health").json()
+        assert report["status"] == "failing"
+        assert TOLD.fullmatch(report["models"][0]["reason"])
+        metrics = client.get("/metrics").text
+        assert "\nembellama_ready 0.0\n" in metrics
+        assert '\nembellama_hung_runs{model="fake-model"} 1.0\n' in metrics
+
+
+def test_while_nothing_would_be_computed_requests_are_refused() -> None:
+    """At once, not at their deadline."""
+    with _hanging(Gate()) as client:
+        refused = client.post("/v1/embeddings", json=BODY)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
+        assert TOLD.fullmatch(refused.json()["error"]["message"])
+        assert refused.headers["retry-after-ms"] == "10000"
+
+
+def test_while_another_thread_computes_requests_are_served() -> None:
+    """But no balancer should send any: the server is not ready."""
+    gate = Gate()
+    with _hanging(gate, concurrency=2) as client:
+        gate.let_pass()
+        assert client.post("/v1/embeddings", json=BODY).status_code == 200
+        assert client.get("/health/ready").status_code == 503
+        assert client.get("/health/live").status_code == 200
+
+
+def test_a_backend_that_comes_back_is_ready_at_once() -> None:
+    gate = Gate()
+    with _hanging(gate) as client:
+        pass
+    assert client.get("/health/ready").status_code == 200
+    assert client.get("/health").json()["status"] == "ready"
+    assert client.get("/health/live").status_code == 200
+    assert '\nembellama_hung_runs{model="fake-model"} 0.0\n' in client.get("/metrics").text
+
+
+def test_a_backend_that_never_came_back_is_not_live() -> None:
+    """As only a restart helps; five times the bound are long over."""
+    with _hanging(Gate()) as client:
+        live = client.get("/health/live")
+        assert (live.status_code, live.json()["error"]["code"]) == (503, "not_ready")
+        told = "All that computes hangs, for so long that only a restart helps."
+        assert live.json()["error"]["message"] == told

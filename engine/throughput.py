@@ -1,0 +1,36 @@
+"""How fast tokens are computed, measured over the last batches."""
+
+from __future__ import annotations
+
+UNUSUAL = 20
+"""A batch that takes so many times as long as those before it tells nothing about the next one."""
+_SMOOTHING = 0.9
+
+
+class Throughput:
+    """Tokens a second over the last batches, each weighted by its tokens. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._tokens = 0.0
+        self._seconds = 0.0
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """The measured speed; None before the first batch."""
+        return self._tokens / self._seconds if self._seconds else None
+
+    def seconds_for(self, tokens: int) -> float | None:
+        """How long so many tokens would take; None before the first batch."""
+        return tokens * self._seconds / self._tokens if self._tokens else None
+
+    def add(self, tokens: int, seconds: float) -> None:
+        """Note a batch.
+
+        One that hung for minutes counts as `UNUSUAL`, or it would be remembered for dozens of
+        batches, in which work would be refused that can be done.
+        """
+        expected = self.seconds_for(tokens)
+        if expected:
+            seconds = min(seconds, UNUSUAL * expected)
+        self._tokens = _SMOOTHING * self._tokens + tokens
+        self._seconds = _SMOOTHING * self._seconds + seconds
