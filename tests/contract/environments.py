@@ -13,7 +13,8 @@ import pytest
 from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = ROOT / ".cache" / "tests"
+CACHE = (ROOT / ".cache").resolve() / "tests"
+"""Resolved: scripts name their interpreter by its whole path, and a clone may link to our cache."""
 
 
 def node_environment(source: Path) -> Path:
