@@ -82,6 +82,17 @@ def test_compose_shows_nothing_to_the_network() -> None:
     assert services["redis"]["networks"] == ["back"]
 
 
+def test_grafana_calls_nobody() -> None:
+    """By default it reports its use, looks for news and updates, and fetches applications."""
+    environment = compose()["services"]["grafana"]["environment"]
+    assert environment["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
+    assert environment["GF_PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED"] == "true"
+    assert environment["GF_SECURITY_DISABLE_GRAVATAR"] == "true"
+    for name in ("REPORTING_ENABLED", "CHECK_FOR_UPDATES", "CHECK_FOR_PLUGIN_UPDATES"):
+        assert environment[f"GF_ANALYTICS_{name}"] == "false"
+    assert environment["GF_NEWS_NEWS_FEED_ENABLED"] == "false"
+
+
 def test_compose_brings_monitoring_together() -> None:
     """Prometheus scrapes the server's name and port, and Grafana asks Prometheus' one."""
     services = compose()["services"]
