@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from functions.settings_sources import load_settings
 from functions.targets.server import KEEP_ALIVE_SECONDS
 from tests.infra.aws import FakeAws, fake_aws
 from tests.infra.cloudformation import load, resources
-from tests.infra.tools import INFRA, output, pinned
+from tests.infra.tools import INFRA, ROOT, installed, output, pinned
 
 ECS = INFRA / "aws" / "ecs"
 UNSUPPORTED = {
@@ -170,8 +172,8 @@ def test_it_scales_on_a_metric_that_the_collector_sends(stack: dict[str, str]) -
     assert policy["CustomizedMetricSpecification"]["MetricName"] == name
     assert found["QueueAlarm"]["MetricName"] == name
     (_, metrics) = found["Task"]["ContainerDefinitions"]
-    (config,) = [entry["Value"]["Fn::Sub"] for entry in metrics["Environment"]]
-    (exporter,) = yaml.safe_load(config)["exporters"].values()
+    variables = {entry["Name"]: entry["Value"]["Fn::Sub"] for entry in metrics["Environment"]}
+    (exporter,) = yaml.safe_load(variables["AOT_CONFIG_CONTENT"])["exporters"].values()
     (declaration,) = exporter["metric_declarations"]
     assert declaration["metric_name_selectors"] == [f"^{name}$", "^embellama_ready$"]
     assert declaration["dimensions"] == [["service"]]
@@ -179,6 +181,39 @@ def test_it_scales_on_a_metric_that_the_collector_sends(stack: dict[str, str]) -
         exported = TestClient(create_app(Settings(), engine)).get("/metrics").text
     assert f"\n{name}{{" in exported
     assert "\nembellama_ready " in exported
+
+
+def test_the_collector_scrapes_what_prometheus_can(stack: dict[str, str], tmp_path: Path) -> None:
+    """Promtool reads its configuration, which keeps nothing but what goes to CloudWatch."""
+    (_, metrics) = declared(stack)["Task"]["ContainerDefinitions"]
+    variables = {entry["Name"]: entry["Value"]["Fn::Sub"] for entry in metrics["Environment"]}
+    config = yaml.safe_load(variables["AOT_CONFIG_CONTENT"])["receivers"]["prometheus"]["config"]
+    file = tmp_path / "prometheus.yaml"
+    file.write_text(yaml.safe_dump(config))
+    output([installed("promtool", "the collector's configuration"), "check", "config", file])
+    (scrape,) = config["scrape_configs"]
+    (rule,) = scrape["metric_relabel_configs"]
+    assert (rule["source_labels"], rule["action"]) == (["__name__"], "keep")
+    kept = re.compile(rule["regex"])
+    assert kept.fullmatch("embellama_queue_tokens")
+    assert kept.fullmatch("embellama_ready")
+    assert not kept.fullmatch("embellama_requests_total")
+
+
+def test_containers_know_their_region(stack: dict[str, str]) -> None:
+    """On an instance nobody tells them, and they can't ask it: ECS_AWSVPC_BLOCK_IMDS."""
+    for container in declared(stack)["Task"]["ContainerDefinitions"]:
+        variables = {entry["Name"]: entry["Value"] for entry in container["Environment"]}
+        assert variables["AWS_REGION"] == {"Fn::Sub": "${AWS::Region}"}
+
+
+def test_what_the_server_writes_to_is_a_volume_of_the_image(stack: dict[str, str]) -> None:
+    """Else Fargate mounts it as root's, and the server is not root."""
+    (volumes,) = re.findall(r"^VOLUME (.*)$", (ROOT / "Dockerfile.gpu").read_text(), re.MULTILINE)
+    mounts = server_container(stack)["MountPoints"]
+    assert {entry["ContainerPath"] for entry in mounts if not entry["ReadOnly"]} == set(
+        json.loads(volumes)
+    )
 
 
 def test_the_load_balancer_speaks_tls_and_asks_whether_a_task_is_ready(

@@ -98,6 +98,7 @@ def test_the_image_serves_as_nobody_and_drains(image: str) -> None:
     configuration = images.configuration(image)
     assert configuration["User"] == "10001:10001"
     assert configuration["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert set(configuration["Volumes"]) == {"/cache", "/tmp"}  # noqa: S108 - in the image
     buildah = installed("buildah", "")
     container = output([buildah, "from", "--pull-never", image]).strip()
     port = free_port()
