@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import yaml
 
 from functions.settings_sources import load_settings
-from tests.infra.tools import INFRA, ROOT, installed, output, pinned
+from tests.functions.ports import free_port
+from tests.infra import served
+from tests.infra.tools import INFRA, ROOT, installed, output, pinned, until
 
 COMPOSE = INFRA / "compose"
 SYSTEMD = INFRA / "systemd"
-UNIT = SYSTEMD / "embellama.service"
+UNIT = SYSTEMD / "embellama@.service"
 MAX_EXPOSURE = 2.0
 """Of 10, as systemd-analyze rates it; below 2.5 or so it says OK."""
 
@@ -110,6 +115,21 @@ def test_compose_brings_monitoring_together() -> None:
     assert provider["providers"][0]["options"]["path"] in mounted
 
 
+def unit_environment(directory: Path) -> dict[str, str]:
+    """The variables of a server of the unit, with the directories of systemd below this one."""
+    pairs = [word for line in unit_lines()["Environment"] for word in line.split()]
+    pairs += [
+        line
+        for line in (SYSTEMD / "embellama.env").read_text("utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
+    places = {"%d": str(directory / "credentials"), "%C": str(directory / "cache")}
+    found = dict(pair.split("=", 1) for pair in pairs)
+    for specifier, place in places.items():
+        found = {name: value.replace(specifier, place) for name, value in found.items()}
+    return found
+
+
 def verifiable_unit(directory: Path) -> Path:
     """The unit, with a program that exists on this machine."""
     text = UNIT.read_text("utf-8").replace("/opt/embellama/.venv/bin/embellama", "/bin/true")
@@ -134,6 +154,46 @@ def test_the_unit_may_do_little(tmp_path: Path) -> None:
     program = installed("systemd-analyze", "the systemd unit's exposure was not rated")
     threshold = f"--threshold={round(MAX_EXPOSURE * 10)}"
     output([program, "security", "--offline=true", threshold, verifiable_unit(tmp_path)])
+
+
+@pytest.mark.model
+def test_the_units_command_serves_on_the_port_of_its_instance(
+    tmp_path: Path, default_bundle: Path
+) -> None:
+    """Its ExecStart, with its variables and key, but not as its user and without its fences."""
+    environment = unit_environment(tmp_path)
+    cache = Path(environment["XDG_CACHE_HOME"]) / "embellama"
+    cache.mkdir(parents=True)
+    (cache / default_bundle.name).symlink_to(default_bundle)
+    keys = Path(environment["EMBELLAMA_API_KEY_FILE"])
+    keys.parent.mkdir()
+    keys.write_text("me:the-key-of-the-unit\n")
+    port = free_port()
+    (line,) = unit_lines()["ExecStart"]
+    program, *arguments = line.replace("%i", str(port)).split()
+    command = [str(Path(sys.executable).parent / Path(program).name), *arguments]
+    with served.running(command, port, tmp_path / "log", environment) as server:
+        until(server.is_ready, "the unit's server is not ready")
+        body = {"model": "all-MiniLM-L6-v2", "input": "the cat"}
+        url = f"{server.url}/v1/embeddings"
+        assert httpx2.post(url, json=body).status_code == 401
+        key = {"authorization": "Bearer the-key-of-the-unit"}
+        assert httpx2.post(url, json=body, headers=key).status_code == 200
+        (stop,) = unit_lines()["KillSignal"]
+        server.process.send_signal(signal.Signals[stop])
+        assert server.process.wait(60) == 0
+
+
+def test_instances_can_run_beside_each_other() -> None:
+    """Nginx asks two of the unit's; they have one user, as it owns the cache of both."""
+    site = (SYSTEMD / "nginx.conf").read_text("utf-8")
+    for port in ("8081", "8082"):
+        assert f"embellama@{port}" in site
+        assert f"server 127.0.0.1:{port} " in site
+    lines = unit_lines()
+    assert lines["DynamicUser"] == ["yes"]
+    assert lines["User"] == ["embellama"]
+    assert "EMBELLAMA_PORT" not in (SYSTEMD / "embellama.env").read_text("utf-8")
 
 
 def test_the_unit_has_options_that_the_server_takes(monkeypatch: pytest.MonkeyPatch) -> None:
