@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = ROOT / ".cache" / "bench"
+CACHE = (ROOT / ".cache").resolve() / "bench"
 _LOCKS = ROOT / "infra" / "locks"
 _PATIENCE_SECONDS = 3600
 
