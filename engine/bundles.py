@@ -9,8 +9,8 @@ from pathlib import Path
 
 import platformdirs
 
-from engine.errors import BundleError, ConfigurationError
-from engine.model import MANIFEST_NAME, ModelBundle, sha256_of
+from engine.errors import ConfigurationError
+from engine.model import MANIFEST_NAME, is_bundle, sha256_of
 from engine.sources import resolve
 
 _IDENTIFYING_SUFFIXES = frozenset({".safetensors", ".gguf", ".onnx", ".json"})
@@ -62,23 +62,15 @@ def _export(path: Path, root: Path, progress: Callable[[str], None]) -> Path:
         write_bundle(path, directory, ExportOptions(), progress)
 
     target = root / "exports" / f"{path.stem}-{_identity(path, EXPORTER_VERSION)}"
-    if not _is_complete(target):
+    if not is_bundle(target):
         progress(f"making a bundle of {path} in {target}, once ...")
         build_once(
             target,
-            is_complete=_is_complete,
+            is_complete=is_bundle,
             build=build,
             progress=progress,
         )
     return target
-
-
-def _is_complete(target: Path) -> bool:
-    try:
-        ModelBundle.open(target)
-    except BundleError:
-        return False
-    return True
 
 
 def _identity(path: Path, exporter_version: object) -> str:

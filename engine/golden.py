@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -39,6 +40,16 @@ class GoldenText:
     input_ids: IntArray
     embedding: FloatArray
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Read one of the `texts` of a file."""
+        return cls(
+            name=row["name"],
+            text=row["text"],
+            input_ids=np.array(row["input_ids"], dtype=np.int32),
+            embedding=decode_vector(row["embedding"]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class GoldenSet:
@@ -56,15 +67,7 @@ class GoldenSet:
         """
         try:
             document = json.loads(path.read_bytes())
-            texts = tuple(
-                GoldenText(
-                    name=row["name"],
-                    text=row["text"],
-                    input_ids=np.array(row["input_ids"], dtype=np.int32),
-                    embedding=decode_vector(row["embedding"]),
-                )
-                for row in document["texts"]
-            )
+            texts = tuple(GoldenText.from_row(row) for row in document["texts"])
             reference = str(document["reference"])
         except (OSError, ValueError, OverflowError, KeyError, TypeError) as exc:
             raise IntegrityError(f"{path} is not a valid set of golden texts.") from exc

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from engine.errors import IntegrityError, ManifestError
+from engine.errors import BundleError, IntegrityError, ManifestError
 from engine.types import Pooling
 
 MANIFEST_NAME = "manifest.json"
@@ -260,3 +260,12 @@ def _read_manifest(path: Path) -> Manifest:
         first = exc.errors()[0]
         where = ".".join(map(str, first["loc"])) or "document"
         raise ManifestError(f"{path} is not a valid manifest: {where}: {first['msg']}.") from exc
+
+
+def is_bundle(directory: Path) -> bool:
+    """Whether all files are there in full size. A cache may have been cleaned by halves."""
+    try:
+        ModelBundle.open(directory)
+    except BundleError:
+        return False
+    return True

@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from engine.golden import GoldenSet, GoldenText, decode_vector
+from engine.golden import GoldenSet, GoldenText
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 
@@ -19,13 +17,6 @@ def read_torch_golden(path: Path) -> GoldenSet:
     return GoldenSet(
         reference=document["provenance"]["reference"],
         texts=tuple(
-            GoldenText(
-                name=row["name"],
-                text=row["text"],
-                input_ids=np.array(row["input_ids"], dtype=np.int32),
-                embedding=decode_vector(row["embedding"]),
-            )
-            for row in document["texts"]
-            if "prompt_name" not in row
+            GoldenText.from_row(row) for row in document["texts"] if "prompt_name" not in row
         ),
     )

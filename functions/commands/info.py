@@ -6,24 +6,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from engine.bundles import ensure_bundle
-from engine.export.progress import to_stderr
-from engine.model import Manifest, ModelBundle
+from engine.model import Manifest
+from functions.commands.bundle_argument import add_bundle_argument, open_bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the bundle."""
-    parser.add_argument(
-        "bundle",
-        nargs="?",
-        metavar="BUNDLE",
-        help="directory of a bundle (default: the default model's, made if need be)",
-    )
+    add_bundle_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the summary."""
-    bundle = ModelBundle.open(args.bundle or ensure_bundle(progress=to_stderr))
+    bundle = open_bundle(args)
     sys.stdout.write(summary(bundle.directory, bundle.manifest))
     return 0
 

@@ -8,28 +8,21 @@ import sys
 
 from pydantic import TypeAdapter
 
-from engine.bundles import ensure_bundle
-from engine.export.progress import to_stderr
-from engine.model import ModelBundle
 from engine.verify import FileReport, VerifyReport, verify
+from functions.commands.bundle_argument import add_bundle_argument, open_bundle
 
 _HEADER = ("file", "backend", "precision", "min cosine", "mean cosine", "max diff", "top-10")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the bundle and the form of the answer."""
-    parser.add_argument(
-        "bundle",
-        nargs="?",
-        metavar="BUNDLE",
-        help="directory of a bundle (default: the default model's, made if need be)",
-    )
+    add_bundle_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what was found; 0 if at least one file was checked and nothing failed, else 1."""
-    report = verify(ModelBundle.open(args.bundle or ensure_bundle(progress=to_stderr)))
+    report = verify(open_bundle(args))
     sys.stdout.write(_json(report) if args.json else _table(report))
     return 0 if report.passed else 1
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.errors import BundleError
 from engine.export import EXPORTER_VERSION
 from engine.export.atomic import build_once
 from engine.export.bundle import write_bundle
 from engine.export.default_model import DEFAULT_MODEL_NAME, installed_checkpoint
 from engine.export.options import ExportOptions
 from engine.export.progress import to_stderr
-from engine.model import ModelBundle
+from engine.model import is_bundle
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "tests"
 _OPTIONS = ExportOptions(
@@ -25,7 +24,7 @@ def gpu_bundle() -> Path:
     CACHE.mkdir(parents=True, exist_ok=True)
     build_once(
         target,
-        is_complete=_is_complete,
+        is_complete=is_bundle,
         build=_build,
         progress=to_stderr,
     )
@@ -34,11 +33,3 @@ def gpu_bundle() -> Path:
 
 def _build(directory: Path) -> None:
     write_bundle(installed_checkpoint(), directory, _OPTIONS, to_stderr)
-
-
-def _is_complete(target: Path) -> bool:
-    try:
-        ModelBundle.open(target)
-    except BundleError:
-        return False
-    return True
