@@ -13,15 +13,14 @@ from onnx import TensorProto, helper, numpy_helper
 from engine.golden import encode_vector
 from engine.model import (
     MANIFEST_NAME,
-    Agreement,
     BundleFile,
-    Certificate,
     FileRole,
     Manifest,
     sha256_of,
 )
 from engine.testing import fake_tokenizer
 from engine.types import FloatArray, Pooling
+from tests.engine.certificates import agreement, certificate
 
 VOCABULARY_SIZE = 16
 DIMENSIONS = 4
@@ -100,24 +99,7 @@ def write_golden(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     path.write_text(json.dumps({"reference": "numpy", "texts": list(rows)}))
 
 
-CERTIFICATE = Certificate(
-    reference="the table",
-    texts=1,
-    created="2026-01-01T00:00:00+00:00",
-    tools={},
-    files=(
-        Agreement(
-            path="model.onnx",
-            backend="onnx",
-            min_cosine=1.0,
-            mean_cosine=1.0,
-            max_abs_diff=0.0,
-            top10_agreement=1.0,
-            tolerance=0.9999,
-            passed=True,
-        ),
-    ),
-)
+CERTIFICATE = certificate(agreement())
 
 
 def write_manifest(directory: Path, **changes: object) -> Manifest:

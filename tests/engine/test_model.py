@@ -11,8 +11,6 @@ import pytest
 from engine.errors import IntegrityError, ManifestError
 from engine.model import (
     MANIFEST_NAME,
-    Agreement,
-    Certificate,
     FileRole,
     Manifest,
     ModelBundle,
@@ -21,6 +19,7 @@ from engine.model import (
 )
 from engine.types import Pooling
 from tests.engine.bundles import write_bundle, write_manifest
+from tests.engine.certificates import agreement, certificate
 
 PARTS: dict[str, Any] = {
     "weights_sha256": "a" * 64,
@@ -52,22 +51,9 @@ def edit_file(directory: Path, **changes: object) -> None:
 
 def test_a_manifest_reads_back_as_written(bundle: Path) -> None:
     """Every field survives the file, the certificate and the prompts too."""
-    agreement = Agreement(
-        path="model.onnx",
-        backend="onnx",
-        min_cosine=0.99999,
-        mean_cosine=1.0,
-        max_abs_diff=1e-6,
-        top10_agreement=1.0,
-        tolerance=0.9999,
-        passed=True,
-    )
-    certificate = Certificate(
-        reference="torch", texts=64, created="2025-01-01", tools={"onnx": "1"}, files=(agreement,)
-    )
     manifest = ModelBundle.open(bundle).manifest.model_copy(
         update={
-            "certificate": certificate,
+            "certificate": certificate(agreement()),
             "prompts": {"query": "é "},
             "matryoshka_dimensions": (2,),
         }

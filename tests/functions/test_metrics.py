@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -10,7 +9,6 @@ from starlette.testclient import TestClient
 
 from engine.engine import Engine
 from engine.errors import BackendError, OverloadedError
-from engine.model import Agreement, Certificate
 from engine.testing import fake_engine
 from engine.types import Batch
 from functions.app import create_app
@@ -18,6 +16,7 @@ from functions.metrics import Metrics
 from functions.model_metrics import certified_cosine
 from functions.models import ModelRegistry, ServedModel
 from functions.settings import Settings
+from tests.engine.certificates import agreement, certify
 
 BODY = {"model": "fake-model", "input": ["the cat", "sat"]}
 
@@ -174,30 +173,11 @@ def test_a_ready_server_says_so(client: TestClient) -> None:
 
 def test_the_certificate_of_the_file_that_runs_counts(engine: Engine) -> None:
     assert certified_cosine(engine) is None
-    agreement = Agreement(
-        path="model.onnx",
-        backend="fake",
-        min_cosine=0.99999,
-        mean_cosine=1,
-        max_abs_diff=0,
-        top10_agreement=1,
-        tolerance=0.9999,
-        passed=True,
+    certify(
+        engine,
+        agreement(backend="fake", min_cosine=0.99999),
+        agreement(backend="gguf", min_cosine=0.5),
     )
-    other = agreement.model_copy(update={"backend": "gguf", "min_cosine": 0.5})
-    certificate = Certificate(
-        reference="torch",
-        texts=1,
-        created="2026-01-01T00:00:00Z",
-        tools={},
-        files=(agreement, other),
-    )
-    entry = {"role": "onnx", "path": "model.onnx", "sha256": "0" * 64, "bytes": 1}
-    document = engine.manifest.model_dump(mode="json", by_alias=True) | {
-        "certificate": certificate.model_dump(mode="json"),
-        "files": [entry | {"precision": "fp32"}],
-    }
-    engine.manifest = type(engine.manifest).model_validate_json(json.dumps(document))
     assert certified_cosine(engine) == 0.99999
     client = TestClient(create_app(Settings(), engine))
     assert _value(client, "embellama_certificate_min_cosine", model="fake-model") == 0.99999

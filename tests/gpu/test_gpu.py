@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 
 from engine import Engine
@@ -12,11 +11,11 @@ from engine.config import BackendChoice, EngineConfig
 from engine.errors import ConfigurationError
 from engine.golden import GoldenSet, closeness, minimum_cosine
 from tests.gpu.bundle import gpu_bundle
+from tests.parity.batches import MAX_ABS_DIFF_IN_BATCHES, difference_in_batches
 
 pytestmark = [pytest.mark.gpu, pytest.mark.model]
 
 FILES = [("gguf", "f32"), ("gguf", "f16"), ("gguf", "q8_0"), ("onnx", "fp32")]
-MAX_ABS_DIFF_IN_BATCHES = 1e-5
 
 
 @pytest.fixture(scope="module", params=FILES, ids="-".join)
@@ -50,8 +49,4 @@ def test_a_vector_does_not_depend_on_its_batch(
 ) -> None:
     """Alone or among any others, in any order: max abs diff <= 1e-5."""
     texts = [text.text for text in torch_golden.texts]
-    alone = np.concatenate([engine.embed(text).vectors for text in texts])
-    rng = np.random.default_rng(seed)
-    picked = rng.permutation(len(texts))[: rng.integers(2, len(texts) + 1)]
-    together = engine.embed([texts[index] for index in picked]).vectors
-    assert float(np.abs(together - alone[picked]).max()) <= MAX_ABS_DIFF_IN_BATCHES
+    assert difference_in_batches(engine, texts, seed) <= MAX_ABS_DIFF_IN_BATCHES

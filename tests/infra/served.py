@@ -5,7 +5,6 @@ As a program: `python -m tests.infra.served FAULT_FILE [field=value ...]`.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -20,11 +19,11 @@ import httpx2
 
 from engine.engine import Engine
 from engine.errors import BackendError
-from engine.model import Agreement, Certificate
 from engine.testing import fake_engine
 from engine.types import Batch
 from functions.settings import LogFormat, Settings
 from functions.targets.server import serve
+from tests.engine.certificates import agreement, certify
 from tests.functions.ports import free_port
 from tests.infra.tools import ROOT, until
 from tests.processes import end
@@ -57,25 +56,7 @@ def certified_engine(fault: Path) -> Engine:
             raise BackendError("The backend is broken.")
 
     engine = fake_engine(dimensions=384, before_run=fail_if_broken, name=MODEL)
-    agreement = Agreement(
-        path="model.onnx",
-        backend="fake",
-        min_cosine=0.99999,
-        mean_cosine=1,
-        max_abs_diff=0,
-        top10_agreement=1,
-        tolerance=0.9999,
-        passed=True,
-    )
-    certificate = Certificate(
-        reference="torch", texts=1, created="2026-01-01T00:00:00Z", tools={}, files=(agreement,)
-    )
-    file = {"role": "onnx", "path": "model.onnx", "sha256": "0" * 64, "bytes": 1}
-    document = engine.manifest.model_dump(mode="json", by_alias=True) | {
-        "certificate": certificate.model_dump(mode="json"),
-        "files": [file | {"precision": "fp32"}],
-    }
-    engine.manifest = type(engine.manifest).model_validate_json(json.dumps(document))
+    certify(engine, agreement(backend="fake"))
     return engine
 
 

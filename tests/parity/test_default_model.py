@@ -8,12 +8,12 @@ import pytest
 from engine import Engine, Truncate
 from engine.errors import InputTooLongError
 from engine.golden import GoldenSet, closeness
+from tests.parity.batches import MAX_ABS_DIFF_IN_BATCHES, difference_in_batches
 
 pytestmark = pytest.mark.model
 
 MIN_COSINE = 0.99999
 MAX_ABS_DIFF_TO_TORCH = 1e-4
-MAX_ABS_DIFF_IN_BATCHES = 1e-5
 
 
 def test_at_least_sixty_texts_of_all_lengths(torch_golden: GoldenSet) -> None:
@@ -57,11 +57,7 @@ def test_a_vector_does_not_depend_on_its_batch(
 ) -> None:
     """Alone or among any others, in any order: max abs diff <= 1e-5."""
     texts = [text.text for text in torch_golden.texts]
-    alone = np.concatenate([default_engine.embed(text).vectors for text in texts])
-    rng = np.random.default_rng(seed)
-    picked = rng.permutation(len(texts))[: rng.integers(2, len(texts) + 1)]
-    together = default_engine.embed([texts[index] for index in picked]).vectors
-    assert float(np.abs(together - alone[picked]).max()) <= MAX_ABS_DIFF_IN_BATCHES
+    assert difference_in_batches(default_engine, texts, seed) <= MAX_ABS_DIFF_IN_BATCHES
 
 
 def test_equal_texts_in_one_request_have_identical_vectors(default_engine: Engine) -> None:

@@ -8,14 +8,13 @@ from engine.backends import choose, weights_of
 from engine.config import BackendChoice, EngineConfig
 from engine.errors import ConfigurationError
 from engine.model import (
-    Agreement,
     BundleFile,
-    Certificate,
     FileRole,
     Manifest,
     ModelBundle,
 )
 from engine.types import Pooling
+from tests.engine.certificates import agreement, certificate, with_certificate
 
 
 def bundle_of(**files: str) -> ModelBundle:
@@ -92,20 +91,15 @@ def test_what_the_bundle_lacks_is_refused() -> None:
 
 def certified(min_cosine: float) -> ModelBundle:
     """BOTH, with a certificate for its fp32 ONNX file on OpenVINO."""
-    row = Agreement(
+    row = agreement(
         path="onnx-fp32",
         backend="openvino",
         min_cosine=min_cosine,
-        mean_cosine=1.0,
-        max_abs_diff=0.0,
-        top10_agreement=1.0,
         tolerance=0.999,
         passed=min_cosine >= 0.999,
     )
-    certificate = Certificate(reference="r", texts=1, created="now", tools={}, files=(row,))
-    return ModelBundle(
-        BOTH.directory, BOTH.manifest.model_copy(update={"certificate": certificate})
-    )
+    manifest = with_certificate(BOTH.manifest, certificate(row), *BOTH.manifest.files)
+    return ModelBundle(BOTH.directory, manifest)
 
 
 @pytest.mark.parametrize(

@@ -39,18 +39,24 @@ def start(cache: Path, prefix: str = "") -> subprocess.Popen[str]:
     )
 
 
-def test_a_second_process_waits_and_uses_what_the_first_fetched(
-    publish: Publish, proxy: Proxy, cache: Path
-) -> None:
-    contents = publish()
+def hold(proxy: Proxy, name: str) -> tuple[threading.Event, threading.Event]:
+    """Hold the next answer of this object back; whether it was asked for, and to let it go."""
     asked, go_on = threading.Event(), threading.Event()
 
-    def hold(answer: Answer) -> Answer:
+    def fault(answer: Answer) -> Answer:
         asked.set()
         go_on.wait(60)
         return answer
 
-    proxy.faults["model.onnx_data"] = [hold]
+    proxy.faults[name] = [fault]
+    return asked, go_on
+
+
+def test_a_second_process_waits_and_uses_what_the_first_fetched(
+    publish: Publish, proxy: Proxy, cache: Path
+) -> None:
+    contents = publish()
+    asked, go_on = hold(proxy, "model.onnx_data")
     with start(cache) as first:
         assert asked.wait(60)
         with start(cache) as second:
@@ -71,14 +77,7 @@ def test_a_process_killed_in_mid_fetch_does_not_block_the_next(
     publish: Publish, proxy: Proxy, cache: Path
 ) -> None:
     contents = publish()
-    asked, go_on = threading.Event(), threading.Event()
-
-    def hold(answer: Answer) -> Answer:
-        asked.set()
-        go_on.wait(60)
-        return answer
-
-    proxy.faults["model.onnx_data"] = [hold]
+    asked, go_on = hold(proxy, "model.onnx_data")
     with start(cache) as killed:
         assert asked.wait(60)
         killed.kill()

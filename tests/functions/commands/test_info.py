@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.model import MANIFEST_NAME, Agreement, Certificate, FileRole, Manifest
+from engine.model import MANIFEST_NAME, BundleFile, FileRole, Manifest
 from engine.testing import fake_engine
 from functions.cli import main
+from tests.engine.certificates import agreement, certificate, with_certificate
 
 
 def _manifest() -> Manifest:
@@ -46,32 +47,12 @@ def test_the_summary_has_the_files_and_their_certificate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "model.onnx").write_bytes(b"x" * 100_000)
-    agreement = Agreement(
-        path="model.onnx",
-        backend="onnx",
-        min_cosine=0.99999,
-        mean_cosine=1.0,
-        max_abs_diff=1e-6,
-        top10_agreement=1.0,
-        tolerance=0.9999,
-        passed=True,
+    entry = BundleFile(
+        role=FileRole.ONNX, path="model.onnx", sha256="0" * 64, bytes=100_000, precision="fp32"
     )
-    certificate = Certificate(
-        reference="a reference", texts=64, created="2026-01-01", tools={}, files=(agreement,)
-    )
-    entry = {
-        "role": FileRole.ONNX,
-        "path": "model.onnx",
-        "sha256": "0" * 64,
-        "bytes": 100_000,
-        "precision": "fp32",
-    }
-    document = _manifest().model_dump(by_alias=True) | {
-        "files": [entry],
-        "certificate": certificate.model_dump(),
-    }
-    assert main(["info", _write(tmp_path, Manifest.model_validate(document))]) == 0
+    manifest = with_certificate(_manifest(), certificate(agreement()), entry)
+    assert main(["info", _write(tmp_path, manifest)]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "model.onnx onnx fp32 0.1 MB" in out
-    assert "64 texts, 2026-01-01 reference: a reference" in out
+    assert "64 texts, 2026-01-01T00:00:00Z reference: a reference" in out
     assert "model.onnx onnx min cosine 0.999990 (tolerance 0.9999) passed" in out

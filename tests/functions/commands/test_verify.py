@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.model import Agreement
 from engine.verify import FileReport, VerifyReport
 from functions.cli import main
 from functions.commands import verify
+from tests.engine.certificates import agreement
 
 CHECKPOINT = Path(__file__).parents[2] / "golden" / "checkpoints" / "bert"
 
@@ -59,14 +59,12 @@ def test_an_altered_file_is_one_line_and_exit_code_1(
 
 
 def test_failures_and_what_was_not_checked_say_why() -> None:
-    agreement = Agreement(
+    failed = agreement(
         path="b.onnx",
-        backend="onnx",
         min_cosine=0.5,
         mean_cosine=0.6,
         max_abs_diff=0.7,
         top10_agreement=0.8,
-        tolerance=0.9999,
         passed=False,
     )
     report = VerifyReport(
@@ -76,7 +74,7 @@ def test_failures_and_what_was_not_checked_say_why() -> None:
         other_ids=("emoji",),
         files=(
             FileReport("a.gguf", "gguf", "f32", not_checked="it is not installed"),
-            FileReport("b.onnx", "onnx", "fp32", agreement),
+            FileReport("b.onnx", "onnx", "fp32", failed),
             FileReport("c.onnx", "onnx", "q8_0", error="can't load"),
         ),
     )
