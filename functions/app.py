@@ -21,13 +21,13 @@ from functions.middleware.compression import CompressionMiddleware
 from functions.middleware.cors import CorsMiddleware
 from functions.middleware.deadline import DeadlineMiddleware
 from functions.middleware.errors import ErrorMiddleware
-from functions.middleware.log import LogMiddleware
 from functions.middleware.observe import ObserveMiddleware, RequestObserver
 from functions.middleware.rate_limit import RateLimitMiddleware
 from functions.middleware.request_id import RequestIdMiddleware
 from functions.models import ModelRegistry
 from functions.observability import is_probe, record_of
 from functions.platform_limits import NoPlatformLimits, PlatformLimits
+from functions.request_log import RequestLog
 from functions.routes.admin import admin_router
 from functions.routes.docs import docs_router
 from functions.routes.embeddings import add_embeddings_routes
@@ -77,7 +77,8 @@ def create_app(
     if settings.admin_key is not None:
         app.include_router(admin_router(registry, settings))
     app.include_router(docs_router(app))
-    _add_middleware(app, settings, [metrics] if tracing is None else [metrics, tracing])
+    observers: list[RequestObserver] = [RequestLog(), metrics]
+    _add_middleware(app, settings, observers if tracing is None else [*observers, tracing])
     return app
 
 
@@ -116,7 +117,6 @@ def _add_middleware(app: FastAPI, settings: Settings, observers: Sequence[Reques
     app.add_middleware(ErrorMiddleware)
     if settings.cors_origin:
         app.add_middleware(CorsMiddleware, origins=settings.cors_origin)
-    app.add_middleware(LogMiddleware)
     app.add_middleware(ObserveMiddleware, observers=observers)
     app.add_middleware(RequestIdMiddleware)
 

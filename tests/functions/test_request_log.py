@@ -5,8 +5,9 @@ from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from functions.middleware.errors import ErrorMiddleware
-from functions.middleware.log import LogMiddleware
+from functions.middleware.observe import ObserveMiddleware
 from functions.middleware.request_id import RequestIdMiddleware
+from functions.request_log import RequestLog
 from tests.functions.middleware.asgi import call, raising
 
 Logs = list[structlog.typing.EventDict]
@@ -71,6 +72,7 @@ def test_a_health_check_that_passes_is_logged_for_debugging_only(
 
 
 def test_an_answer_that_was_never_sent_is_a_499(logs: Logs) -> None:
-    app = RequestIdMiddleware(LogMiddleware(ErrorMiddleware(raising(ClientDisconnect()))))
+    inner = ErrorMiddleware(raising(ClientDisconnect()))
+    app = RequestIdMiddleware(ObserveMiddleware(inner, [RequestLog()]))
     call(app)
     assert [line["status"] for line in logs] == [499]
