@@ -1,11 +1,7 @@
 """Who is computed next: one queue for all requests, and the threads that empty it.
 
-Work is shared fairly between requests, not between inputs (weighted fair queueing, Demers,
-Keshav and Shenker 1989): virtual time advances by the tokens computed divided by the number of
-requests that wait, as if each got its share of every token. The request whose next batch would
-end first in virtual time is served next. A single query therefore waits for the batches that run
-now, not for the rest of a 2048-input request; and as virtual time always advances, a large
-request gets its share under any stream of small ones.
+`engine.waiting` says whose turn it is: each request gets a fair share, and half of all goes to
+those that came first.
 
 Room that the next request leaves in its batch is filled with others of similar length. And while
 all threads compute, and one of them for a request of several batches, an express thread takes
@@ -15,24 +11,22 @@ batch are not served so beside each other: three runs on two cores take 5 % long
 
 from __future__ import annotations
 
-import heapq
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple, Protocol
 
 from engine.batching import BatchLimits
 from engine.errors import OverloadedError
 from engine.jobs import Compute, Job, JobOutput, Part, run, shutting_down
+from engine.line import tokens_of
 from engine.throughput import Throughput
 from engine.types import Encoding
+from engine.waiting import Waiting
 
-_SCANNED_REQUESTS = 64
-"""How many waiting requests are looked at to fill a batch: bounds the work under the lock."""
 _UNKNOWN_WAIT_SECONDS = 1.0
 
 
@@ -61,7 +55,7 @@ class Scheduler(Protocol):
 
         Raises:
             OverloadedError: the queue is full, or so long that by the measured throughput the
-                request can't be done within `deadline_seconds`.
+                request may not be done within `deadline_seconds`.
             ShuttingDownError: the scheduler was closed.
         """
         ...
@@ -79,7 +73,7 @@ class ServerScheduler:
     """Threads that compute batches from one queue.
 
     `concurrency` of them run at once, and where `express_tokens` is not 0 one more beside bulk
-    work, for batches of at most so many tokens.
+    work, for batches of at most so many tokens. `clock` tells seconds, to measure batches by.
     """
 
     def __init__(
@@ -91,6 +85,7 @@ class ServerScheduler:
         concurrency: int,
         max_queue_tokens: int,
         express_tokens: int = 0,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._compute = compute
         self._dimensions = dimensions
@@ -98,13 +93,13 @@ class ServerScheduler:
         self._max_queue_tokens = max_queue_tokens
         self._express_tokens = express_tokens
         self._concurrency = concurrency
+        self._clock = clock
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._express_changed = threading.Condition(self._lock)
-        self._waiting: list[Job] = []  # a heap
-        self._virtual_time = 0.0
-        self._queued_tokens = 0
+        self._waiting = Waiting(limits)
         self._running = 0
+        self._running_tokens = 0
         self._running_bulk = 0
         self._throughput = Throughput()
         self._closed = False
@@ -128,15 +123,12 @@ class ServerScheduler:
     ) -> Future[JobOutput]:
         """Queue the sequences of one request; see `Scheduler.submit`."""
         job = Job.of(encodings, self._limits, self._dimensions)
-        tokens = job.waiting_tokens
         with self._lock:
             if self._closed:
                 raise shutting_down()
-            self._check_load(tokens, deadline_seconds)
+            hurried = self._check_load(job.waiting_tokens, deadline_seconds)
             if job.batches:
-                job.virtual_finish = self._virtual_time + job.batches[-1].tokens
-                heapq.heappush(self._waiting, job)
-                self._queued_tokens += tokens
+                self._waiting.add(job, hurried=hurried)
                 self._changed.notify(job.unfinished)
                 if self._may_express():
                     self._express_changed.notify()  # Else the last to start a run wakes it.
@@ -158,7 +150,7 @@ class ServerScheduler:
                 queued_inputs=sum(
                     len(batch.indices) for job in self._waiting for batch in job.batches
                 ),
-                queued_tokens=self._queued_tokens,
+                queued_tokens=self._waiting.tokens,
                 running_batches=self._running,
                 tokens_per_second=self._throughput.tokens_per_second,
             )
@@ -167,10 +159,7 @@ class ServerScheduler:
         """Fail what waits, finish what runs, end the threads."""
         with self._lock:
             self._closed = True
-            waiting, self._waiting = self._waiting, []
-            self._queued_tokens = 0
-            for job in waiting:
-                job.batches.clear()
+            waiting = self._waiting.clear()
             self._changed.notify_all()
             self._express_changed.notify_all()
         for job in waiting:
@@ -178,25 +167,30 @@ class ServerScheduler:
         for thread in self._threads:
             thread.join()
 
-    def _check_load(self, tokens: int, deadline_seconds: float | None) -> None:
-        """Refuse what does not fit, or can't be done in time. The lock is held."""
-        rate = self._throughput.tokens_per_second
-        if self._queued_tokens and self._queued_tokens + tokens > self._max_queue_tokens:
+    def _check_load(self, tokens: int, deadline_seconds: float | None) -> bool:
+        """Refuse what does not fit, or may not be done in time. The lock is held.
+
+        Returns:
+            Whether the request is done in time only if it is hurried.
+        """
+        rate, waiting = self._throughput.tokens_per_second, self._waiting
+        if waiting.tokens and waiting.tokens + tokens > self._max_queue_tokens:
             raise OverloadedError(
                 "Too much work waits already. Try again later.",
-                retry_after_seconds=self._queued_tokens / rate if rate else _UNKNOWN_WAIT_SECONDS,
+                retry_after_seconds=waiting.tokens / rate if rate else _UNKNOWN_WAIT_SECONDS,
             )
-        if deadline_seconds is None or rate is None or not self._queued_tokens:
-            return
-        # By fair sharing, no other request is given more before this one ends than it gets itself.
-        before = min(self._queued_tokens, tokens * len(self._waiting))
-        seconds = (before + tokens) / rate
-        if seconds > deadline_seconds:
-            raise OverloadedError(
-                "So much work waits that the request can't be done before its deadline. "
-                "Try again later.",
-                retry_after_seconds=min(seconds - deadline_seconds, self._queued_tokens / rate),
-            )
+        if deadline_seconds is None or rate is None or not waiting.tokens:
+            return False
+        within = deadline_seconds * rate - self._running_tokens
+        if waiting.is_in_time(tokens, within):
+            return False
+        if waiting.is_in_time_if_hurried(tokens, within):
+            return True
+        raise OverloadedError(
+            "So much work waits that the request may not be done before its deadline. "
+            "Try again later.",
+            retry_after_seconds=waiting.tokens_too_many(tokens, within) / rate,
+        )
 
     def _work(self, express: bool) -> None:
         while self._run_next(express=express):
@@ -211,9 +205,9 @@ class ServerScheduler:
         if picked is None:
             return False
         parts = picked.parts
-        started = time.perf_counter()
+        started = self._clock()
         errors = run(parts, self._compute, alone=picked.alone)
-        done = self._settle(picked, errors, time.perf_counter() - started)
+        done = self._settle(picked, errors, self._clock() - started)
         for (job, _), error in zip(parts, errors, strict=True):
             if error is not None:
                 job.fail(error)
@@ -229,28 +223,18 @@ class ServerScheduler:
                     return None
                 (self._express_changed if express else self._changed).wait()
             limit = self._express_tokens if express else self._limits.max_batch_tokens
-            parts = self._fill(self._waiting[0], limit)
-            tokens = sum(planned.tokens for _, planned in parts)
-            self._virtual_time += tokens / len(self._waiting)
-            self._queued_tokens -= tokens
+            parts = self._waiting.take(limit)
             now = time.perf_counter()
-            for job, planned in parts:
-                job.batches.pop()
-                job.virtual_finish += job.batches[-1].tokens if job.batches else planned.tokens
+            for job, _ in parts:
                 job.first_run = now if job.first_run is None else job.first_run
-            if len(parts) == 1 and parts[0].job.batches:
-                heapq.heapreplace(self._waiting, parts[0].job)
-            elif len(parts) == 1:
-                heapq.heappop(self._waiting)
-            else:
-                self._waiting = [job for job in self._waiting if job.batches]
-                heapq.heapify(self._waiting)
             picked = _Picked(
                 parts,
+                tokens=tokens_of(parts),
                 alone=not self._running and not self._waiting,
                 bulk=any(part.job.unfinished > 1 for part in parts),
             )
             self._running += 1
+            self._running_tokens += picked.tokens
             self._running_bulk += picked.bulk
             if not express and self._may_express():
                 self._express_changed.notify()
@@ -261,28 +245,12 @@ class ServerScheduler:
         if not self._waiting:
             return False
         return not express or (
-            self._may_express() and self._waiting[0].batches[-1].tokens <= self._express_tokens
+            self._may_express() and self._waiting.next.batches[-1].tokens <= self._express_tokens
         )
 
     def _may_express(self) -> bool:
         """Whether a short request would wait for bulk work. The lock is held."""
         return self._running >= self._concurrency and self._running_bulk > 0
-
-    def _fill(self, first: Job, max_tokens: int) -> list[Part]:
-        """The next batch of `first`, and what waits of others that may run with it."""
-        planned = first.batches[-1]
-        parts = [Part(first, planned)]
-        sequences, longest, tokens = len(planned.indices), planned.longest, planned.tokens
-        for job in islice(self._waiting, 1, _SCANNED_REQUESTS):
-            other = job.batches[-1]
-            joined = sequences + len(other.indices)
-            most = max(longest, other.longest)
-            if most * joined <= max_tokens and self._limits.admit(
-                sequences=joined, longest=most, tokens=tokens + other.tokens
-            ):
-                parts.append(Part(job, other))
-                sequences, longest, tokens = joined, most, tokens + other.tokens
-        return parts
 
     def _settle(
         self, picked: _Picked, errors: Sequence[BaseException | None], seconds: float
@@ -291,14 +259,15 @@ class ServerScheduler:
         parts, done = picked.parts, []
         with self._lock:
             together = min(self._running, self._concurrency)
-            self._throughput.add(sum(part.planned.tokens for part in parts), seconds / together)
+            self._throughput.add(picked.tokens, seconds / together)
             self._running -= 1
+            self._running_tokens -= picked.tokens
             self._running_bulk -= picked.bulk
             for (job, _), error in zip(parts, errors, strict=True):
                 job.unfinished -= 1
                 if error is not None:
                     job.failed = True
-                    self._forget(job)
+                    self._waiting.remove(job)
                 elif job.unfinished == 0 and not job.failed:
                     done.append(job)
         return done
@@ -306,21 +275,14 @@ class ServerScheduler:
     def _drop(self, job: Job | None) -> None:
         if job is not None:
             with self._lock:
-                self._forget(job)
-
-    def _forget(self, job: Job) -> None:
-        """Take the rest of a job out of the queue. The lock is held."""
-        if job.batches:
-            self._waiting.remove(job)
-            heapq.heapify(self._waiting)
-            self._queued_tokens -= job.waiting_tokens
-            job.batches.clear()
+                self._waiting.remove(job)
 
 
 class _Picked(NamedTuple):
     """A batch that a thread took."""
 
     parts: list[Part]
+    tokens: int
     alone: bool
     """Nothing else ran or waited then."""
     bulk: bool

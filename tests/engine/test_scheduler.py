@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
@@ -61,6 +62,7 @@ def serving(
     concurrency: int = 1,
     max_queue_tokens: int = 1_000_000,
     express_tokens: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[ServerScheduler]:
     runs.backend.before_run = before_run
     scheduler = ServerScheduler(
@@ -70,6 +72,7 @@ def serving(
         concurrency=concurrency,
         max_queue_tokens=max_queue_tokens,
         express_tokens=express_tokens,
+        clock=clock,
     )
     try:
         yield scheduler
@@ -437,6 +440,61 @@ def test_a_request_that_would_miss_its_deadline_is_refused() -> None:
         gate.open()
         for future in futures:
             result(future)
+
+
+@dataclass
+class Spike:
+    """Requests of 1, 8 and 32 sequences, eight times as many as can be computed, each with its
+    deadline, and a clock that runs with the tokens that are computed."""
+
+    chance: np.random.Generator
+    tokens: int = 400_000
+    tokens_per_second: int = 1000
+    now: float = 0.0
+    refused: list[float] = field(default_factory=list)
+    taken: list[Future[JobOutput]] = field(default_factory=list)
+    spare_seconds: dict[int, list[float]] = field(default_factory=lambda: {1: [], 8: [], 32: []})
+    """Until its deadline, when a request of so many sequences was done."""
+
+    def arrive(self, scheduler: ServerScheduler, batch: Batch) -> None:
+        """A batch was computed; meanwhile others came."""
+        self.now += batch.tokens / self.tokens_per_second
+        came = 0
+        while self.tokens > 0 and came < 8 * batch.tokens:
+            count = int(self.chance.choice([1, 8, 32], p=[0.7, 0.2, 0.1]))
+            lengths = self.chance.integers(3, 100, size=count).tolist()
+            came += sum(lengths)
+            self.tokens -= sum(lengths)
+            self._submit(scheduler, lengths, float(self.chance.uniform(1, 30)))
+
+    def _submit(self, scheduler: ServerScheduler, lengths: list[int], seconds: float) -> None:
+        until = self.now + seconds
+        spares = self.spare_seconds[len(lengths)]
+        try:
+            future = scheduler.submit(encodings_of(lengths), deadline_seconds=seconds)
+        except OverloadedError as exc:
+            self.refused.append(exc.retry_after_seconds)
+        else:
+            future.add_done_callback(lambda _: spares.append(until - self.now))
+            self.taken.append(future)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whoever_is_taken_in_a_spike_is_answered_before_the_deadline(seed: int) -> None:
+    """Small requests overtake large ones, and that was counted when the large ones were taken."""
+    spike = Spike(np.random.default_rng(seed))
+
+    def before_run(batch: Batch) -> None:
+        spike.arrive(scheduler, batch)
+
+    with serving(Runs(), before_run, clock=lambda: spike.now) as scheduler:
+        result(scheduler.submit(bulk(1)))
+        for future in spike.taken:  # while they become more
+            result(future)
+    assert 0 >= spike.tokens
+    assert all(min(spares) >= 0 for spares in spike.spare_seconds.values())
+    assert len(spike.refused) > 100
+    assert min(spike.refused) > 0
 
 
 def test_the_queue_counts_what_waits_and_what_runs() -> None:
