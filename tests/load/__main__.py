@@ -18,7 +18,7 @@ _RESULTS = Path(__file__).parent / "results"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the wanted cases; 0 if all promises were kept, 1 if not."""
-    names = [case.name for case in cases.CASES]
+    names = tuple(case.name for case in cases.CASES)
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="loads to send")
     parser.add_argument("--small", action="store_true", help="a few seconds each, no verdict")
@@ -36,8 +36,21 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return 1
     print(report.text(found))
     if not args.small:
-        report.write(found, args.out / "load.json")
-    return 0 if all(outcome.sent.kept for outcome in found) else 1
+        report.write(found, _arguments(found), args.out / f"{_stem(found)}.json")
+    return 0 if all(outcome.kept for outcome in found) else 1
+
+
+def _stem(found: Sequence[cases.Outcome]) -> str:
+    """Results of some of the cases only do not replace those of all; git ignores them."""
+    if len(found) == len(cases.CASES):
+        return "load"
+    return "-".join(["partial", *(outcome.case.name for outcome in found)])
+
+
+def _arguments(found: Sequence[cases.Outcome]) -> str:
+    if len(found) == len(cases.CASES):
+        return ""
+    return f' ARGS="--only {" ".join(outcome.case.name for outcome in found)}"'
 
 
 if __name__ == "__main__":

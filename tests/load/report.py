@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,12 +16,15 @@ from tests.load.k6 import OUTCOMES
 def text(found: Sequence[Outcome]) -> str:
     """One line a load, then one line a promise."""
     notes = (f"{outcome.case.name}: {note}" for outcome in found for note in outcome.sent.notes)
-    return "\n".join([*_table(found), "", *_promises(found), *notes, ""])
+    return "\n".join([*_table(found), "", _availability(found), "", *_promises(found), *notes, ""])
 
 
-def write(found: Sequence[Outcome], path: Path) -> None:
-    """All that was found; the table beside it, with the ending `.txt`."""
-    about = facts("make load")
+def write(found: Sequence[Outcome], arguments: str, path: Path) -> None:
+    """All that was found; the table beside it, with the ending `.txt`.
+
+    `arguments` are those of `make load`.
+    """
+    about = facts(f"make load{arguments}")
     document = {
         "facts": about,
         "loads": {
@@ -51,13 +55,27 @@ def _table(found: Sequence[Outcome]) -> Iterator[str]:
         yield f"{outcome.case.title:<{width}}{counts}{latency}{outcome.most_connections:>10,}"
 
 
+def _availability(found: Sequence[Outcome]) -> str:
+    """How many requests were answered right or refused honestly."""
+    good = sum(outcome.sent.outcomes[name] for outcome in found for name in ("right", "refused"))
+    sent = sum(sum(outcome.sent.outcomes.values()) for outcome in found)
+    share = math.floor(good / sent * 1e4) / 1e2 if sent else 0.0  # down: 100 % are all
+    return f"right or refused honestly: {good:,} of {sent:,} ({share:g} %)"
+
+
 def _promises(found: Sequence[Outcome]) -> Iterator[str]:
     for outcome in found:
+        name, least = outcome.case.name, outcome.case.least_connections
+        if least:
+            value = f"{outcome.most_connections:,}"
+            yield _promise(name, f"connections at once>={least}", outcome.has_connections, value)
         for threshold in outcome.sent.thresholds:
-            word = "kept" if threshold.kept else "MISS"
             value = _value(outcome, threshold.metric, threshold.promise)
-            promise = f"{threshold.metric} {threshold.promise}"
-            yield f"{word}  {outcome.case.name:<10}  {promise:<50}  {value}"
+            yield _promise(name, f"{threshold.metric} {threshold.promise}", threshold.kept, value)
+
+
+def _promise(name: str, promise: str, kept: bool, value: str) -> str:
+    return f"{'kept' if kept else 'MISS'}  {name:<10}  {promise:<50}  {value}".rstrip()
 
 
 def _value(outcome: Outcome, metric: str, promise: str) -> str:

@@ -1,13 +1,7 @@
 // Requests that come at a constant rate, however long the answers take: 1, 8 or 32 texts of 1 to
 // 256 tokens each. All are answered, single ones in time.
-import { ask, NOTHING_LOST, seconds, setting, SUMMARY } from './common.js';
+import { askMixed, NOTHING_LOST, seconds, setting, SUMMARY } from './common.js';
 export { handleSummary } from './common.js';
-
-const SIZES = [
-  { share: 0.7, texts: 1 },
-  { share: 0.9, texts: 8 },
-  { share: 1, texts: 32 },
-];
 
 export const options = {
   scenarios: {
@@ -32,7 +26,5 @@ export const options = {
 };
 
 export default function () {
-  const at = Math.random();
-  const { texts } = SIZES.find(({ share }) => at < share);
-  ask(texts, { tags: { texts: String(texts) } });
+  askMixed();
 }

@@ -43,6 +43,19 @@ export function ask(count, options = {}) {
   return askFor(rows, options);
 }
 
+const MIXED = [
+  { share: 0.7, texts: 1 },
+  { share: 0.9, texts: 8 },
+  { share: 1, texts: 32 },
+];
+
+// Ask for 1, 8 or 32 texts, tagged as such.
+export function askMixed() {
+  const at = Math.random();
+  const { texts } = MIXED.find(({ share }) => at < share);
+  return ask(texts, { tags: { texts: String(texts) } });
+}
+
 // Ask for one short golden text, always the same.
 export function askShort(options = {}) {
   return askFor([golden[0]], options);

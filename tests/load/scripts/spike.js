@@ -1,10 +1,11 @@
-// Several times more than the server can compute: what it takes it answers in a bounded time, the
-// rest is told when to come again, and 5 seconds after the spike all is as before.
+// Several times more than the server can compute, of 1, 8 and 32 texts: what it takes it answers in
+// a bounded time, the large requests too; the rest is told when to come again, and 5 seconds after
+// the spike all is as before.
 // BOUND_MS is the bound: it follows from the length of the queue and the speed of this machine.
-import { ask, NOTHING_LOST, setting, SUMMARY } from './common.js';
+import { ask, askMixed, NOTHING_LOST, setting, SUMMARY } from './common.js';
 export { handleSummary } from './common.js';
 
-const TEXTS = 8;
+const CALM_TEXTS = 8;
 const RECOVERY_SECONDS = 5;
 const CALM_SECONDS = setting('CALM', 10);
 const SPIKE_SECONDS = setting('SPIKE', 20);
@@ -21,6 +22,7 @@ function scenario(rate, start, duration) {
     duration: `${duration}s`,
     preAllocatedVUs: rate > CALM_RATE ? 500 : 20,
     gracefulStop: '30s',
+    exec: rate > CALM_RATE ? 'mixed' : 'calm',
   };
 }
 
@@ -40,10 +42,18 @@ export const options = {
     'right{scenario:spike}': ['count>0'],
     'accepted_ms{scenario:before}': ['p(99)<1000'],
     'accepted_ms{scenario:spike}': [`p(99)<${BOUND_MS}`],
+    ...Object.fromEntries(
+      [1, 8, 32].map((texts) => [
+        `accepted_ms{scenario:spike,texts:${texts}}`,
+        [`p(99)<${BOUND_MS}`],
+      ])
+    ),
     'accepted_ms{scenario:after}': ['p(99)<1000'],
   },
 };
 
-export default function () {
-  ask(TEXTS);
+export function calm() {
+  ask(CALM_TEXTS);
 }
+
+export { askMixed as mixed };
