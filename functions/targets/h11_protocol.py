@@ -52,11 +52,13 @@ class RefusingH11Protocol(H11Protocol):
             self.handle_events()
 
     def handle_events(self) -> None:
-        """Begin to answer what has come; bound the time of a head that has begun."""
+        """Begin to answer what has come; bound the time of a head that has begun.
+
+        h11 does not go on to the next head before the request before it is answered.
+        """
         super().handle_events()
-        is_answering = self.cycle is not None and not self.cycle.response_complete
         is_in_head = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
-        if is_in_head and not is_answering and not self.transport.is_closing():
+        if is_in_head and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self._head_timer.start()
         else:

@@ -126,7 +126,7 @@ def test_one_that_hangs_is_noticed_and_comes_back(
         _is_right_again(server, golden, tally)
         with Load(server.url, served.MODEL, golden, tally, timeout_ms=400) as load:
             until(lambda: load.count("right") > 100, "it is slow after the hang")
-        assert load.count("refused") == 0  # the hang is not taken for its speed
+        assert load.count("refused") == 0
 
 
 def test_one_that_hangs_in_one_thread_of_two_serves_with_the_other(

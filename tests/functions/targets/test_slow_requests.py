@@ -162,6 +162,7 @@ def test_a_head_behind_a_request_that_is_computed_waits_with_it(held: ServerProc
         held.wait_for_run()
         held.go_on()
         assert connection.answer().status == 200
+        assert not connection.is_answered(within_seconds=0.1)
         connection.send(HEAD[-2:] + BODY)
         held.wait_for_run()
         held.go_on()
