@@ -11,7 +11,7 @@ from engine.errors import ConfigurationError
 from functions.settings import Settings
 from functions.targets.server import serve
 from functions.targets.tls import tls_context
-from tests.functions.targets.serving import ServerProcess
+from tests.functions.targets.serving import PATIENCE_SECONDS, ServerProcess
 from tests.functions.targets.tls_files import make_tls_files
 
 BODY = {"model": "fake-model", "input": "the cat"}
@@ -27,6 +27,25 @@ def test_a_client_that_trusts_the_certificate_is_served(tmp_path: Path) -> None:
         assert answer.status_code == 200
         with pytest.raises(httpx2.ConnectError, match="certificate verify failed"):
             httpx2.get(f"{server.url}/health")
+
+
+@pytest.mark.parametrize("more", [{}, {"without": "httptools"}], ids=["httptools", "h11"])
+def test_a_head_that_stops_is_refused_and_its_connection_closed(
+    more: dict[str, str], tmp_path: Path
+) -> None:
+    certificate, key = make_tls_files(tmp_path)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    options = {"tls_cert": certificate, "tls_key": key, "head_timeout_seconds": 0.2} | more
+    with (
+        ServerProcess.fake("free", **options) as server,
+        socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS) as plain,
+        trusting.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(b"POST /v1/emb")
+        with connection.makefile("rb") as file:
+            answer = file.read()  # to the end of the connection
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"request_timeout"' in answer
 
 
 @pytest.mark.parametrize(
