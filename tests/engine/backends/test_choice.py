@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.backends import choose, weights_of
+from engine.backends import choose, open_backend, weights_of
 from engine.config import BackendChoice, EngineConfig
 from engine.errors import ConfigurationError
 from engine.model import (
@@ -14,6 +14,7 @@ from engine.model import (
     ModelBundle,
 )
 from engine.types import Pooling
+from engine.verify import missing_runtime
 from tests.engine.certificates import agreement, certificate, with_certificate
 
 
@@ -160,3 +161,23 @@ def test_external_weights_are_among_the_files_that_a_runtime_loads(engine: str) 
     bundle = bundle_of(onnx="fp32", onnx_data="fp32")
     choice = choose(bundle, EngineConfig.model_validate({"engine": engine}))
     assert ["onnx-fp32", "onnx_data-fp32"] == [row.path for row in weights_of(bundle, choice)]
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("backend", [each for each in BackendChoice if each.value != "auto"])
+def test_every_backend_that_can_be_chosen_opens_as_itself(
+    backend: BackendChoice, default_bundle: Path
+) -> None:
+    """It has its row in every table and its own branch; another's would take its place unseen."""
+    reason = missing_runtime(backend.value)
+    bundle = ModelBundle.open(default_bundle)
+    config = EngineConfig(engine=backend)
+    choice = choose(bundle, config)
+    if reason is not None:
+        pytest.skip(f"not checked: {reason}")
+    try:
+        opened = open_backend(bundle, config, choice, max_input_tokens=256)
+    except ConfigurationError as exc:
+        pytest.skip(f"not checked: {exc.message}")
+    opened.close()
+    assert opened.name == backend.value
