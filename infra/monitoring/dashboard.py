@@ -53,16 +53,18 @@ def _variable(name: str) -> dict[str, Any]:
 
 def _panels(rows: list[dict[str, Any]], selectors: dict[str, str]) -> list[dict[str, Any]]:
     panels: list[dict[str, Any]] = []
-    for number, row in enumerate(rows):
-        top = number * (1 + _HEIGHT)
+    top = 0
+    for row in rows:
+        height = row.get("height", _HEIGHT)
         place = {"x": 0, "y": top, "w": _WIDTH * _COLUMNS, "h": 1}
         panels.append(
             {"id": len(panels) + 1, "type": "row", "title": row["title"], "gridPos": place}
         )
         for column, panel in enumerate(row["panel"]):
-            place = {"x": column * _WIDTH, "y": top + 1, "w": _WIDTH, "h": _HEIGHT}
+            place = {"x": column * _WIDTH, "y": top + 1, "w": _WIDTH, "h": height}
             head = {"id": len(panels) + 1, "gridPos": place}
             panels.append(head | _panel(panel, selectors))
+        top += 1 + height
     return panels
 
 

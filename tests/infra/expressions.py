@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -41,10 +41,14 @@ def dashboard_expressions(
     values = {"$job": job, "$instance": instance, "$model": model, "$__rate_interval": "1m"}
     for panel in document["panels"]:
         for target in panel.get("targets", ()):
-            expression: str = target["expr"]
-            for name, value in values.items():
-                expression = expression.replace(name, value)
-            yield expression
+            yield filled_in(target["expr"], values)
+
+
+def filled_in(expression: str, values: Mapping[str, str]) -> str:
+    """A query with Grafana's variables replaced."""
+    for name, value in values.items():
+        expression = expression.replace(name, value)
+    return expression
 
 
 def metric_names(expression: str) -> set[str]:

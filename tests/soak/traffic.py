@@ -205,8 +205,8 @@ CLIENTS: tuple[Client, ...] = (
 )
 
 
-async def send(traffic: Traffic, seconds: float) -> None:
-    """Let all clients go on for so long; whoever has asked still gets the answer."""
+async def send(traffic: Traffic, seconds: float, clients: Sequence[Client] = CLIENTS) -> None:
+    """Let clients go on for so long; whoever has asked still gets the answer."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
 
@@ -215,5 +215,5 @@ async def send(traffic: Traffic, seconds: float) -> None:
             await client(traffic)
 
     async with asyncio.TaskGroup() as group:
-        for client in CLIENTS:
+        for client in clients:
             group.create_task(keep_on(client))
