@@ -77,6 +77,11 @@ class Job:
         )
 
     @property
+    def is_bulk(self) -> bool:
+        """Whether more than one batch of it is left to be computed."""
+        return self.unfinished > 1
+
+    @property
     def waiting_tokens(self) -> int:
         """Tokens of the batches that have not run yet."""
         return sum(batch.tokens for batch in self.batches)

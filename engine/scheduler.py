@@ -3,10 +3,11 @@
 `engine.waiting` says whose turn it is: each request gets a fair share, and half of all goes to
 those that came first.
 
-Room that the next request leaves in its batch is filled with others of similar length. And while
-all threads compute, and one of them for a request of several batches, an express thread takes
-short requests: it shares the cores for a moment, and no query waits for bulk work. Requests of one
-batch are not served so beside each other: three runs on two cores take 5 % longer in all.
+Room that the next request leaves in its batch is filled with others of similar length, but that of
+a query not with bulk work, which would make its run longer. And while all threads compute, and one
+of them for a request of several batches, an express thread takes short requests, and nothing else:
+it shares the cores for a moment, and no query waits for bulk work. Requests of one batch are not
+served so beside each other: three runs on two cores take 5 % longer in all.
 """
 
 from __future__ import annotations
@@ -222,8 +223,10 @@ class ServerScheduler:
                 if self._closed:
                     return None
                 (self._express_changed if express else self._changed).wait()
-            limit = self._express_tokens if express else self._limits.max_batch_tokens
-            parts = self._waiting.take(limit)
+            if express:
+                parts = self._waiting.take_short(self._express_tokens)
+            else:
+                parts = self._waiting.take(self._limits.max_batch_tokens)
             now = time.perf_counter()
             for job, _ in parts:
                 job.first_run = now if job.first_run is None else job.first_run
@@ -231,7 +234,7 @@ class ServerScheduler:
                 parts,
                 tokens=tokens_of(parts),
                 alone=not self._running and not self._waiting,
-                bulk=any(part.job.unfinished > 1 for part in parts),
+                bulk=any(part.job.is_bulk for part in parts),
             )
             self._running += 1
             self._running_tokens += picked.tokens
@@ -242,11 +245,9 @@ class ServerScheduler:
 
     def _may_start(self, *, express: bool) -> bool:
         """Whether a thread has something to do: an express one only where no other is free."""
-        if not self._waiting:
-            return False
-        return not express or (
-            self._may_express() and self._waiting.next.batches[-1].tokens <= self._express_tokens
-        )
+        if express:
+            return self._may_express() and self._waiting.has_short(self._express_tokens)
+        return bool(self._waiting)
 
     def _may_express(self) -> bool:
         """Whether a short request would wait for bulk work. The lock is held."""

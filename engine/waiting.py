@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from engine.batching import BatchLimits
 from engine.jobs import Job, Part
@@ -52,11 +52,9 @@ class Waiting:
         """Of all batches that wait."""
         return self._all.tokens
 
-    @property
-    def next(self) -> Job:
-        """Whose turn it is."""
-        line = self._due_line()
-        return self._heap[0] if line is None else line.first
+    def has_short(self, max_tokens: int) -> bool:
+        """Whether a request with one batch, of at most so many tokens, is near its turn."""
+        return self._first_short(max_tokens) is not None
 
     def is_in_time(self, tokens: int, within: float) -> bool:
         """Whether a request of `tokens` is sure to be taken before `within` tokens are, from now.
@@ -87,13 +85,24 @@ class Waiting:
         """A batch that starts with the request whose turn it is, and is filled with others."""
         line = self._due_line()
         if line is None:
-            parts = self._fill(self._heap, max_tokens)
-        else:
-            parts = self._fill(line.jobs, max_tokens)
-            while tokens_of(parts) > 2 * line.tokens_in_turn(parts):
-                parts.pop()
+            return self._taken(self._fill(self._heap, max_tokens))
+        parts = self._fill(line.jobs, max_tokens)
+        while tokens_of(parts) > 2 * line.tokens_in_turn(parts):
+            parts.pop()
+        return self._taken(parts, is_of_all=line is self._all)
+
+    def take_short(self, max_tokens: int) -> list[Part]:
+        """A batch of short requests and nothing else; empty where `has_short` says no."""
+        first = self._first_short(max_tokens)
+        if first is None:
+            return []
+        others = (job for job in self._heap if job is not first)
+        return self._taken(self._fill(chain((first,), others), max_tokens))
+
+    def _taken(self, parts: list[Part], *, is_of_all: bool = False) -> list[Part]:
+        """Count what is taken, and take it from those that wait."""
         self._virtual_time += tokens_of(parts) / len(self)
-        self._hurried.count(parts, is_theirs=line is self._all)
+        self._hurried.count(parts, is_theirs=is_of_all)
         self._all.count(parts)
         for job, planned in parts:
             job.batches.pop()
@@ -102,6 +111,15 @@ class Waiting:
             self._hurried.forget(job, planned.tokens)
         self._reorder(parts)
         return parts
+
+    def _first_short(self, max_tokens: int) -> Job | None:
+        """Whose turn it is of those that have one batch to compute; of those looked at."""
+        found = [
+            job
+            for job in islice(self._heap, _SCANNED_REQUESTS)
+            if not job.is_bulk and job.batches[-1].tokens <= max_tokens
+        ]
+        return min(found, default=None)
 
     def remove(self, job: Job) -> None:
         """Drop what waits of a request, if anything does."""
@@ -132,13 +150,18 @@ class Waiting:
         return next((line for line in (self._all, self._hurried) if line.is_due), None)
 
     def _fill(self, order: Iterable[Job], max_tokens: int) -> list[Part]:
-        """The next batch of the first, and what waits of others that may run with it."""
+        """The next batch of the first, and what waits of others that may run with it.
+
+        A query does not run with bulk work: it would take three times as long.
+        """
         jobs = islice(order, _SCANNED_REQUESTS)
         first = next(jobs)
         planned = first.batches[-1]
         parts = [Part(first, planned)]
         sequences, longest, tokens = len(planned.indices), planned.longest, planned.tokens
         for job in jobs:
+            if job.is_bulk and not first.is_bulk:
+                continue
             other = job.batches[-1]
             joined = sequences + len(other.indices)
             most = max(longest, other.longest)

@@ -195,6 +195,50 @@ def test_no_more_joins_the_oldest_out_of_turn_than_it_has_itself() -> None:
     assert 2 == len(queue.take())
 
 
+# Queries beside bulk work
+
+
+def test_a_query_does_not_run_with_bulk_work() -> None:
+    """Though it would fit: the run would take longer for the query."""
+    queue = Queue()
+    bulk = queue.add(*[10] * 100)
+    query = queue.add(10)
+    assert queue.waiting._heap[0] is query
+    assert [query] == queue.take()
+    assert [bulk] == queue.take()
+
+
+def test_a_query_joins_bulk_work_whose_turn_it_is() -> None:
+    """That costs the query nothing: it would have to wait for this run."""
+    queue = Queue()
+    bulk = queue.add(*[10] * 15)
+    queue.waiting.take(_BATCH_TOKENS)
+    bulk.virtual_finish = -1.0
+    query = queue.add(10)
+    assert [bulk, query] == queue.take()
+
+
+def test_short_requests_are_taken_before_bulk_work_whose_turn_it_is() -> None:
+    """By their turns among each other, and no part of the bulk with them."""
+    queue = Queue()
+    bulk = queue.add(*[10] * 100)
+    late = queue.add(60)
+    soon = queue.add(20)
+    bulk.virtual_finish = -1.0
+    assert [part.job for part in queue.waiting.take_short(70)] == [soon]
+    assert [part.job for part in queue.waiting.take_short(70)] == [late]
+    assert not queue.waiting.has_short(70)
+    assert queue.waiting.take_short(70) == []
+    assert bulk.waiting_tokens == 1000
+
+
+def test_a_request_over_the_size_is_not_short() -> None:
+    queue = Queue()
+    queue.add(71)
+    assert not queue.waiting.has_short(70)
+    assert queue.waiting.has_short(71)
+
+
 # What is promised
 
 
