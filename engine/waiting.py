@@ -57,7 +57,7 @@ class Waiting:
         return self._first_short(max_tokens) is not None
 
     def is_in_time(self, tokens: int, within: float) -> bool:
-        """Whether a request of `tokens` is sure to be taken before `within` tokens are, from now.
+        """Whether a request of `tokens` will be taken before `within` tokens are, from now.
 
         Those that came before it and itself have half, besides the head start.
         """
@@ -141,10 +141,18 @@ class Waiting:
         return dropped
 
     def _room(self, tokens: int, within: float) -> float:
-        return (within - self._head_start_tokens) / 2 - tokens
+        return (within - self._expected_head_start(tokens)) / 2 - tokens
 
     def _hurried_room(self, tokens: int, within: float) -> float:
-        return (within - 2 * self._head_start_tokens) / 4 - tokens
+        return (within - 2 * self._expected_head_start(tokens)) / 4 - tokens
+
+    def _expected_head_start(self, tokens: int) -> int:
+        """What overtakes a request of so many tokens, in tokens of the speed measured by now.
+
+        Where little waits, that is the speed of small batches, at which the whole head start would
+        seem to take far longer than it does in the full batches of many that come later.
+        """
+        return min(self._head_start_tokens, self.tokens + tokens)
 
     def _due_line(self) -> Line | None:
         return next((line for line in (self._all, self._hurried) if line.is_due), None)

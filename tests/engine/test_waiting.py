@@ -283,3 +283,11 @@ def test_after_what_was_too_much_a_request_is_in_time(
         or waiting.is_in_time(tokens, within)
         or waiting.is_in_time_if_hurried(tokens, within)
     )
+
+
+def test_where_little_waits_no_full_head_start_is_expected() -> None:
+    """Small batches are slow for their size: 65,536 tokens at their speed would take minutes."""
+    waiting = Waiting(BatchLimits(max_batch_tokens=16_384, max_batch_sequences=50, max_padding=0.1))
+    waiting.add(job_of(10))
+    assert waiting.is_in_time(10, 2 * 20 + 20)
+    assert not waiting.is_in_time(10, 2 * 20 + 19)
