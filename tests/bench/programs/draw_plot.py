@@ -20,14 +20,16 @@ _GROUPS = {
 }
 """Beginning of the figures' names, what was sent, and what is counted."""
 _NAMES = {
-    _OURS: "Embellama",
+    _OURS: "Embellama, fp32",
+    f"{_OURS}-int8": "Embellama, int8",
+    f"{_OURS}-bf16": "Embellama, bf16",
     "infinity": "infinity",
     "llama_cpp": "llama_cpp.server, F32",
     "llama_cpp-q8_0": "llama_cpp.server, Q8_0",
     "sentence-transformers": "sentence-transformers\n(no server)",
     "bare": "ONNX Runtime in a loop\n(no server)",
 }
-_OUR_COLOUR, _SERVER, _NO_SERVER = "#c2410c", "#94a3b8", "#e2e8f0"
+_OUR_COLOUR, _OUR_FAST, _SERVER, _NO_SERVER = "#c2410c", "#fdba74", "#94a3b8", "#e2e8f0"
 _BAR_INCHES, _GAP_INCHES, _TOP_INCHES, _FOOT_INCHES, _WIDTH_INCHES = 0.4, 0.55, 0.4, 0.85, 9.0
 _DOTS_PER_INCH = 160
 _PALETTE = 128
@@ -72,7 +74,12 @@ def _rows(figures: dict[str, Any], prefix: str) -> list[tuple[str, list[float]]]
         rows["bare"] = figures[_BARE]["rounds"]
     return sorted(
         rows.items(),
-        key=lambda row: (row[0] != _OURS, row[0] == "bare", -statistics.median(row[1])),
+        key=lambda row: (
+            row[0] != _OURS,
+            not row[0].startswith(_OURS),
+            row[0] == "bare",
+            -statistics.median(row[1]),
+        ),
     )
 
 
@@ -81,10 +88,7 @@ def _draw(pane: Any, title: str, unit: str, rows: list[tuple[str, list[float]]])
     low = [median - min(rounds) for (_, rounds), median in zip(rows, medians, strict=True)]
     high = [max(rounds) - median for (_, rounds), median in zip(rows, medians, strict=True)]
     names = [_NAMES.get(name, name) for name, _ in rows]
-    colours = [
-        _OUR_COLOUR if name == _OURS else _NO_SERVER if "no server" in label else _SERVER
-        for (name, _), label in zip(rows, names, strict=True)
-    ]
+    colours = [_colour(name, label) for (name, _), label in zip(rows, names, strict=True)]
     pane.barh(
         names,
         medians,
@@ -110,6 +114,12 @@ def _draw(pane: Any, title: str, unit: str, rows: list[tuple[str, list[float]]])
     pane.set_xticks([])
     pane.tick_params(axis="y", length=0, labelsize=9.5)
     pane.set_xlim(0, max(median + more for median, more in zip(medians, high, strict=True)) * 1.08)
+
+
+def _colour(name: str, label: str) -> str:
+    if name.startswith(_OURS):
+        return _OUR_COLOUR if name == _OURS else _OUR_FAST
+    return _NO_SERVER if "no server" in label else _SERVER
 
 
 def _foot(document: dict[str, Any]) -> str:
