@@ -1,4 +1,4 @@
-"""llama.cpp: GGUF files on a GPU or a CPU. The only file that imports `llama_cpp`.
+"""llama.cpp: GGUF files on a GPU or a CPU.
 
 Only its C functions are used. Token ids go in, so its tokenizer has no part in what is served.
 """
@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from engine.backends.gguf_batch import FlatBatch, RunLimits, pointer
+from engine.backends.gguf_library import llama
 from engine.backends.gguf_log import LogTail
 from engine.cpu import available_cpus
 from engine.errors import (
@@ -24,14 +25,6 @@ from engine.errors import (
     ManifestError,
 )
 from engine.types import BackendOutput, Batch, FloatArray, Pooling
-
-try:
-    import llama_cpp.llama_cpp as llama
-except (ImportError, OSError, RuntimeError) as exc:  # RuntimeError: its library can't be loaded
-    raise ConfigurationError(
-        f"The gguf engine needs llama-cpp-python, which can't be imported: {exc}. "
-        "Install it with the extra 'gguf', or choose the onnx engine."
-    ) from exc
 
 _POOLING = {
     Pooling.CLS: llama.LLAMA_POOLING_TYPE_CLS,
@@ -48,7 +41,7 @@ _Handle: TypeAlias = int
 _log = LogTail()
 _log_callback = llama.llama_log_callback(_log.receive)  # must live as long as the process
 llama.llama_backend_init()
-_HAS_AMX = b"AMX_INT8 = 1" in llama.llama_print_system_info()
+HAS_AMX = b"AMX_INT8 = 1" in llama.llama_print_system_info()
 """Whether it was compiled for Intel's AMX. Compiled so by GCC 12, its products of Q8_0 load a tile
 configuration of which only half was written, and the processor ends the process."""
 
@@ -248,7 +241,7 @@ def _load_model(path: Path, *, gpu: bool = False, vocab_only: bool = False) -> _
         raise IntegrityError(f"{path} is not a GGUF file.")
     params = llama.llama_model_default_params()
     params.vocab_only = vocab_only
-    params.use_extra_bufts = not _HAS_AMX  # without: F32 as fast, F16 10 % slower
+    params.use_extra_bufts = not HAS_AMX  # without: F32 as fast, F16 10 % slower
     no_devices = (ctypes.c_void_p * 1)()
     if gpu:
         params.n_gpu_layers = _ALL_LAYERS

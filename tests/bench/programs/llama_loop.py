@@ -9,6 +9,7 @@ from typing import Any, Self
 import llama_cpp.llama_cpp as llama
 import numpy as np
 
+from engine.backends.gguf import HAS_AMX
 from engine.types import FloatArray, IntArray
 
 _MAX_TOKENS = 256
@@ -26,6 +27,7 @@ class LlamaLoop:
         llama.llama_backend_init()
         wanted = llama.llama_model_default_params()
         wanted.n_gpu_layers = -1 if gpu else 0
+        wanted.use_extra_bufts = not HAS_AMX  # else Q8_0 ends the process; see engine.backends.gguf
         self._model = llama.llama_model_load_from_file(str(model).encode(), wanted)
         if self._model is None:
             raise RuntimeError(f"llama.cpp can't load {model}.")

@@ -1,0 +1,25 @@
+"""llama.cpp's library, or what to do where it can't be loaded."""
+
+from __future__ import annotations
+
+from engine.errors import ConfigurationError
+
+
+def cure(problem: str) -> str:
+    """What helps against this error of the import, in a sentence."""
+    if "libcuda." in problem:
+        return (
+            "It was built for CUDA, and there is no NVIDIA driver here: give the container a GPU, "
+            "or take the image or the package for CPUs."
+        )
+    return "Install it with the extra 'gguf', or choose the onnx engine."
+
+
+try:
+    import llama_cpp.llama_cpp as llama
+except (ImportError, OSError, RuntimeError) as exc:  # RuntimeError: its library can't be loaded
+    raise ConfigurationError(
+        f"The gguf engine needs llama-cpp-python, which can't be imported: {exc}. {cure(str(exc))}"
+    ) from exc
+
+__all__ = ["cure", "llama"]
