@@ -11,7 +11,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from functions.errors import HeadersTooLargeError
-from functions.targets.head_timer import HeadTimer
+from functions.targets.head_timer import HeadTimer, close_when_idle
 from functions.targets.refusal import MAX_HEAD_BYTES, Refusal, malformed, refusing_cycle
 
 _TOO_LARGE = 431
@@ -33,9 +33,7 @@ class RefusingH11Protocol(H11Protocol):
         """Begin to be idle."""
         super().connection_made(cast("asyncio.Transport", transport))
         self._head_timer = HeadTimer(self.loop, self.head_timeout_seconds, self._refuse)
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
+        close_when_idle(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; no timer keeps this alive."""

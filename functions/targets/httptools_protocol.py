@@ -10,7 +10,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from functions.errors import HeadersTooLargeError
-from functions.targets.head_timer import HeadTimer
+from functions.targets.head_timer import HeadTimer, close_when_idle
 from functions.targets.refusal import MAX_HEAD_BYTES, Refusal, malformed, refusing_cycle
 
 
@@ -39,9 +39,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         """Begin to be idle."""
         super().connection_made(cast("asyncio.Transport", transport))
         self._head_timer = HeadTimer(self.loop, self.head_timeout_seconds, self._refuse)
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
+        close_when_idle(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; no timer keeps this alive."""
