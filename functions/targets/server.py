@@ -19,6 +19,7 @@ import uvicorn
 
 from engine import Engine
 from engine.errors import ConfigurationError
+from engine.memory import return_large_memory_at_once
 from functions.app import create_app
 from functions.model_options import ModelOptions
 from functions.models import ModelRegistry, ServedModel
@@ -121,6 +122,7 @@ def serve(settings: Settings, open_engine: Callable[[ModelOptions], Engine] | No
         EmbellamaError: the model can't be loaded.
     """
     started = time.monotonic()
+    return_large_memory_at_once()
     configure_logging(settings.log_level, settings.log_format)
     get_logger().info("settings", **settings.redacted())
     tls = tls_context(settings.tls_cert, settings.tls_key)
