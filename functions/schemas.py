@@ -39,8 +39,15 @@ _INPUT_SCHEMA: dict[str, Any] = {
 _TRUNCATE_SCHEMA: dict[str, Any] = {
     "description": "What happens to an input with too many tokens: refuse it (none), drop its end "
     "(end or true) or its start (start). x-embellama-truncated lists the inputs that were cut.",
-    "oneOf": [{"type": "string", "enum": ["none", "end", "start"]}, {"type": "boolean"}],
+    "oneOf": [
+        {"type": "string", "enum": ["none", "end", "start"]},
+        {"type": "boolean"},
+        {"type": "null"},
+    ],
     "default": "none",
+}
+_FORMAT_SCHEMA: dict[str, Any] = {
+    "oneOf": [{"type": "string", "enum": ["float", "base64"]}, {"type": "null"}],
 }
 _SENTENCES = {
     "missing": "{0} is required.",
@@ -114,9 +121,9 @@ class InputsRequest(BaseModel):
 class EmbeddingsRequest(InputsRequest):
     """The body of POST /v1/embeddings."""
 
-    encoding_format: Annotated[EncodingFormat, BeforeValidator(_read_format)] = Field(
-        "float", description="base64 is that of little-endian float32."
-    )
+    encoding_format: Annotated[
+        EncodingFormat, BeforeValidator(_read_format), WithJsonSchema(_FORMAT_SCHEMA)
+    ] = Field("float", description="base64 is that of little-endian float32.")
     dimensions: int | None = Field(
         None, ge=1, description="Size of the vectors; one that the model offers."
     )

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 
+import orjson
 import pytest
 
 from engine.errors import InvalidInputError
 from engine.types import Truncate
-from functions.schemas import EmbeddingsRequest
+from functions.schemas import EmbeddingsRequest, InputsRequest, TokenizeRequest
 
 
 def _parse(**fields: object) -> EmbeddingsRequest:
@@ -120,3 +121,16 @@ def test_no_message_has_text_of_the_body() -> None:
     with pytest.raises(InvalidInputError) as caught:
         EmbeddingsRequest.parse(b'{"model": "m", "input": "secret')
     assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize("request_type", [EmbeddingsRequest, TokenizeRequest])
+def test_the_document_allows_null_where_null_is_taken(request_type: type[InputsRequest]) -> None:
+    """Null means the same as leaving out, for each optional field."""
+    schema = request_type.model_json_schema()
+    optional = set(schema["properties"]) - set(schema["required"])
+    assert optional >= {"truncate", "prompt_name"}
+    for name in optional:
+        choices = schema["properties"][name]
+        assert {"type": "null"} in choices.get("oneOf", choices.get("anyOf", []))
+        body = orjson.dumps({"model": "m", "input": "a", name: None})
+        assert request_type.parse(body) == request_type.parse(b'{"model": "m", "input": "a"}')
