@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -162,29 +163,29 @@ def peers(wanted: Sequence[str], figures: Figures) -> Iterator[list[HttpServer]]
         "llama_cpp-q8_0": lambda: open_llama_cpp("q8_0"),
     }
     with ExitStack() as stack:
-        ready = []
-        for name, opener in openers.items():
-            if name not in wanted:
-                continue
-            try:
-                server = stack.enter_context(opener())
-                server.wait_until_ready()
-            except UnavailableError as exc:
-                figures.note(f"{name} is left out: {exc}")
-            else:
-                ready.append(server)
-        yield ready
+        chosen = {name: opener for name, opener in openers.items() if name in wanted}
+        yield _open_ready(chosen, figures, stack)
 
 
 def open_rungs(figures: Figures, stack: ExitStack) -> list[HttpServer]:
     """Our server in its fast precisions; those that can't be had are noted instead."""
+    openers = {
+        precision: partial(open_ours, precision=precision, name=f"{OURS}-{precision}")
+        for precision in RUNGS
+    }
+    return _open_ready(openers, figures, stack)
+
+
+def _open_ready(
+    openers: Mapping[str, Callable[[], HttpServer]], figures: Figures, stack: ExitStack
+) -> list[HttpServer]:
     ready = []
-    for precision in RUNGS:
+    for name, opener in openers.items():
         try:
-            server = stack.enter_context(open_ours(precision=precision, name=f"{OURS}-{precision}"))
+            server = stack.enter_context(opener())
             server.wait_until_ready()
         except UnavailableError as exc:
-            figures.note(f"{precision} is left out: {exc}")
+            figures.note(f"{name} is left out: {exc}")
         else:
             ready.append(server)
     return ready
