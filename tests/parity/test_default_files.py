@@ -13,10 +13,9 @@ from engine.export.exporter import export
 from engine.export.options import ExportOptions
 from engine.golden import GoldenSet, closeness
 from engine.model import FileRole, ModelBundle
-from engine.pooling import pool
-from engine.postprocess import finish
-from engine.types import Batch, Encoding, FloatArray
+from engine.types import Encoding, FloatArray
 from engine.verify import Run, open_run
+from tests.engine.embedding import embed_in_batches
 
 pytestmark = pytest.mark.model
 pytest.importorskip("llama_cpp", reason="llama.cpp is not installed: no engine was compared")
@@ -51,12 +50,9 @@ def _vectors(bundle: ModelBundle, role: FileRole, precision: str, size: int = 1)
     assert entry is not None
     backend = open_run(bundle, Run(entry, role.value))
     encodings = [Encoding(text.input_ids, truncated=False) for text in _golden(bundle).texts]
-    pooled = [
-        pool(backend.run(Batch(tuple(encodings[start : start + size]))), bundle.manifest.pooling)
-        for start in range(0, len(encodings), size)
-    ]
+    vectors = embed_in_batches(backend, encodings, bundle.manifest.pooling, size)
     backend.close()
-    return finish(np.concatenate(pooled), dimensions=384, normalize=True)
+    return vectors
 
 
 @pytest.mark.parametrize("precision", ["f32", "f16"])

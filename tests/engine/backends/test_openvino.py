@@ -17,6 +17,7 @@ from engine.pooling import pool
 from engine.postprocess import finish
 from engine.types import Batch, Encoding, FloatArray, Pooling
 from tests.engine.bundles import write_graph
+from tests.engine.embedding import embed_in_batches
 from tests.engine.export.conftest import SMALL_BERT
 from tests.engine.making import encoding
 
@@ -53,11 +54,7 @@ def encodings() -> list[Encoding]:
 
 
 def vectors(backend: OpenVinoBackend, encodings: list[Encoding], size: int) -> FloatArray:
-    pooled = [
-        pool(backend.run(Batch(tuple(encodings[start : start + size]))), Pooling.CLS)
-        for start in range(0, len(encodings), size)
-    ]
-    return finish(np.concatenate(pooled), dimensions=64, normalize=True)
+    return embed_in_batches(backend, encodings, Pooling.CLS, size)
 
 
 @pytest.mark.parametrize("size", [2, 7, 30])

@@ -15,9 +15,8 @@ from engine.export.gguf_precision import write_at_precision
 from engine.export.onnx_blocks import BlockIndex, write_block_onnx
 from engine.export.onnx_writer import write_onnx
 from engine.golden import closeness
-from engine.pooling import pool
-from engine.postprocess import finish
-from engine.types import Batch, Encoding, FloatArray, IntArray, Pooling
+from engine.types import Encoding, FloatArray, IntArray, Pooling
+from tests.engine.embedding import embed_in_batches
 from tests.engine.export.conftest import TorchVectors
 
 
@@ -42,12 +41,9 @@ def exported(small_bert_gguf: GgufFile, tmp_path_factory: pytest.TempPathFactory
 def _embed(path: Path, sequences: list[IntArray], size: int) -> FloatArray:
     backend = OnnxBackend(path, precision="q8_0", threads=1)
     encodings = [Encoding(ids, truncated=False) for ids in sequences]
-    pooled = [
-        pool(backend.run(Batch(tuple(encodings[start : start + size]))), Pooling.MEAN)
-        for start in range(0, len(encodings), size)
-    ]
+    vectors = embed_in_batches(backend, encodings, Pooling.MEAN, size)
     backend.close()
-    return finish(np.concatenate(pooled), dimensions=64, normalize=True)
+    return vectors
 
 
 def _weights(path: Path) -> dict[str, onnx.TensorProto]:

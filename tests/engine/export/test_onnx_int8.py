@@ -17,14 +17,12 @@ from engine.export.graph import Graph
 from engine.export.onnx_int8 import Quants, write_int8_onnx
 from engine.export.onnx_writer import write_onnx
 from engine.golden import closeness
-from engine.pooling import pool
-from engine.postprocess import finish
-from engine.types import Batch, Encoding, FloatArray, IntArray, Pooling
+from engine.types import Encoding, FloatArray, IntArray, Pooling
+from tests.engine.embedding import embed_in_batches
 from tests.engine.export.conftest import TorchVectors
 from tests.engine.export.small_models import CHECKPOINTS, SMALL, to_gguf
 
 runs = pytest.mark.skipif(not has_exact_int8(), reason="not checked: this CPU has no exact int8")
-_DIMENSIONS = 64
 
 
 @dataclass(frozen=True)
@@ -52,12 +50,9 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def _embed(path: Path, precision: str, sequences: list[IntArray], size: int = 1) -> FloatArray:
     backend = OnnxBackend(path, precision=precision, threads=1)
     encodings = [Encoding(ids, truncated=False) for ids in sequences]
-    pooled = [
-        pool(backend.run(Batch(tuple(encodings[start : start + size]))), Pooling.MEAN)
-        for start in range(0, len(encodings), size)
-    ]
+    vectors = embed_in_batches(backend, encodings, Pooling.MEAN, size)
     backend.close()
-    return finish(np.concatenate(pooled), dimensions=_DIMENSIONS, normalize=True)
+    return vectors
 
 
 def test_no_product_with_a_constant_is_left_in_float32(exported: Exported) -> None:
