@@ -260,7 +260,8 @@ class ServerScheduler:
         parts, done = picked.parts, []
         with self._lock:
             together = min(self._running, self._concurrency)
-            self._throughput.add(picked.tokens, seconds / together)
+            if not any(errors):  # One that fails tells nothing of those that are computed.
+                self._throughput.add(picked.tokens, seconds / together)
             self._running -= 1
             self._running_tokens -= picked.tokens
             self._running_bulk -= picked.bulk

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 UNUSUAL = 20
-"""A batch that takes so many times as long as those before it tells nothing about the next one."""
+"""A batch that takes so many times as long as the others tells nothing about the next one."""
 _SMOOTHING = 0.9
 
 
@@ -27,10 +27,13 @@ class Throughput:
         """Note a batch.
 
         One that hung for minutes counts as `UNUSUAL`, or it would be remembered for dozens of
-        batches, in which work would be refused that can be done.
+        batches, in which work would be refused that can be done. Where the very first hung, that
+        is seen by the next one, and only that one counts.
         """
         expected = self.seconds_for(tokens)
         if expected:
+            if UNUSUAL * seconds < expected:
+                self._tokens = self._seconds = 0.0
             seconds = min(seconds, UNUSUAL * expected)
         self._tokens = _SMOOTHING * self._tokens + tokens
         self._seconds = _SMOOTHING * self._seconds + seconds

@@ -28,6 +28,13 @@ def test_a_batch_that_hung_is_soon_forgotten() -> None:
     assert expected == pytest.approx(throughput.tokens_per_second)
 
 
+def test_a_first_batch_that_hung_is_forgotten_with_the_next_one() -> None:
+    throughput = Throughput()
+    throughput.add(4, 5.0)
+    throughput.add(100, 0.1)
+    assert 1000.0 == pytest.approx(throughput.tokens_per_second)
+
+
 def test_a_runtime_that_is_slow_from_now_on_is_believed_after_a_few_batches() -> None:
     """Also one that is a thousand times slower."""
     throughput = Throughput()
