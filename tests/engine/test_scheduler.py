@@ -643,6 +643,13 @@ def test_a_failed_batch_fails_its_request_with_the_cause() -> None:
     assert 0 == caught.value.index
 
 
+def test_a_failed_batch_tells_nothing_of_how_fast_others_are() -> None:
+    with serving(Runs(), failing(BackendError("broken"))) as scheduler:
+        with pytest.raises(FailedInputError):
+            result(scheduler.submit(bulk(1)))
+        assert scheduler.state().tokens_per_second is None
+
+
 def test_a_failed_batch_drops_the_rest_of_its_request() -> None:
     """What can't be answered any more is not computed."""
     runs, tried = Runs(), []
