@@ -34,6 +34,7 @@ class Throughput:
         if expected:
             if UNUSUAL * seconds < expected:
                 self._tokens = self._seconds = 0.0
-            seconds = min(seconds, UNUSUAL * expected)
+            else:
+                seconds = min(seconds, UNUSUAL * expected)
         self._tokens = _SMOOTHING * self._tokens + tokens
         self._seconds = _SMOOTHING * self._seconds + seconds

@@ -14,9 +14,8 @@ from engine.export.onnx_writer import write_onnx
 from engine.export.reference import Reference
 from engine.golden import closeness
 from engine.model import FileRole, ModelBundle
-from engine.pooling import pool
-from engine.postprocess import finish
 from engine.types import Batch, Encoding, FloatArray, IntArray, Pooling
+from tests.engine.embedding import embed_in_batches
 from tests.engine.export.conftest import GOLDEN, TorchVectors
 
 
@@ -38,11 +37,7 @@ def _embed(
     backend: OnnxBackend, sequences: list[IntArray], pooling: Pooling, size: int
 ) -> FloatArray:
     encodings = [Encoding(ids, truncated=False) for ids in sequences]
-    batches = [
-        Batch(tuple(encodings[start : start + size])) for start in range(0, len(encodings), size)
-    ]
-    pooled = np.concatenate([pool(backend.run(batch), pooling) for batch in batches])
-    return finish(pooled, dimensions=pooled.shape[1], normalize=True)
+    return embed_in_batches(backend, encodings, pooling, size)
 
 
 @pytest.mark.parametrize("size", [1, 3, 19])
