@@ -15,22 +15,29 @@ class BatchLimits:
     padding is at most the share `max_padding`, 0 <= share < 1, and `free_padding_tokens` besides:
     a run costs as much as computing so many tokens before it computes the first, so joining two
     runs pays for some padding.
+
+    With a `max_padding` of None, sequences of any lengths run together as well as equal ones, and
+    a batch computes no more than the tokens of its sequences.
     """
 
     max_batch_tokens: int
     max_batch_sequences: int
-    max_padding: float
+    max_padding: float | None
     free_padding_tokens: int = 0
 
     def admit(self, *, sequences: int, longest: int, tokens: int) -> bool:
         """Whether so many sequences, with this longest one and sum of lengths, may run together."""
-        computed = longest * sequences
-        allowed_padding = self.max_padding * computed + self.free_padding_tokens
+        computed = self.computed(sequences=sequences, longest=longest, tokens=tokens)
+        allowed_padding = (self.max_padding or 0) * computed + self.free_padding_tokens
         return (
             sequences <= self.max_batch_sequences
             and computed <= self.max_batch_tokens
             and computed - tokens <= allowed_padding
         )
+
+    def computed(self, *, sequences: int, longest: int, tokens: int) -> int:
+        """Tokens that a batch computes, padding included."""
+        return tokens if self.max_padding is None else longest * sequences
 
 
 def plan_batches(lengths: Sequence[int], limits: BatchLimits) -> list[list[int]]:

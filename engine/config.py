@@ -51,8 +51,8 @@ class EngineConfig(BaseModel):
     max_batch_tokens: int | None = Field(
         None,
         ge=1,
-        description="Tokens that one run of the runtime computes at most, padding included; "
-        "a longer single input runs alone. By default what suits the device.",
+        description="Tokens that one run of the runtime computes at most, padding included if it "
+        "pads; a longer single input runs alone. By default what suits the device.",
     )
     max_client_batch_size: int = Field(
         2048, ge=1, le=2048, description="Inputs that one request may have."

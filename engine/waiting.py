@@ -173,11 +173,13 @@ class Waiting:
             other = job.batches[-1]
             joined = sequences + len(other.indices)
             most = max(longest, other.longest)
-            if most * joined <= max_tokens and self._limits.admit(
-                sequences=joined, longest=most, tokens=tokens + other.tokens
+            total = tokens + other.tokens
+            computed = self._limits.computed(sequences=joined, longest=most, tokens=total)
+            if computed <= max_tokens and self._limits.admit(
+                sequences=joined, longest=most, tokens=total
             ):
                 parts.append(Part(job, other))
-                sequences, longest, tokens = joined, most, tokens + other.tokens
+                sequences, longest, tokens = joined, most, total
         return parts
 
     def _reorder(self, parts: Sequence[Part]) -> None:

@@ -45,8 +45,8 @@ class Backend(Protocol):
         ...
 
     @property
-    def max_padding(self) -> float:
-        """Share of a batch that may be padding; see `engine.batching.BatchLimits`."""
+    def max_padding(self) -> float | None:
+        """Share of a batch that may be padding; None if nothing is padded. See `BatchLimits`."""
         ...
 
     @property

@@ -64,7 +64,7 @@ class GgufBackend:
     name = "gguf"
     concurrency = 1
     preferred_batch_tokens = PREFERRED_BATCH_TOKENS
-    max_padding = 0.99  # Sequences stand one after the other: nothing is padded.
+    max_padding = None
     free_padding_tokens = 0
     express_tokens = 0
 

@@ -71,8 +71,12 @@ class Graph:
         name: str,
         inputs: Mapping[str, tuple[int, Shape]],
         outputs: Mapping[str, tuple[int, Shape]],
+        metadata: Mapping[str, str],
     ) -> None:
-        """Write the graph. Inputs and outputs map a name to its element type and shape."""
+        """Write the graph. Inputs and outputs map a name to its element type and shape.
+
+        `metadata` is what the file says of itself.
+        """
         graph = helper.make_graph(
             self._nodes, name, _value_infos(inputs), _value_infos(outputs), self._weights
         )
@@ -82,6 +86,7 @@ class Graph:
             ir_version=_IR_VERSION,
             producer_name="embellama",
         )
+        helper.set_model_props(model, dict(metadata))
         path.write_bytes(model.SerializeToString())
 
     def _external(self, name: str, values: NDArray[np.generic]) -> TensorProto:

@@ -121,23 +121,16 @@ class _Rewrite(GraphRewrite[Blocks]):
 
     def _embed(self, node: onnx.NodeProto) -> bool:
         """The fused operator takes no blocks: a Gather on them does."""
-        ids, types, words, positions, _, scale, bias = list(node.input[:7])
-        if types or any(node.input[7:]) or not self._gather_blocks(words, ids, f"{words}.gathered"):
+        ids, types, words, table, _, scale, bias, _, positions = [*node.input, *[""] * 9][:9]
+        if types or not positions or not self._gather_blocks(words, ids, f"{words}.gathered"):
             return False
-        for name in (positions, scale, bias):
+        for name in (table, scale, bias):
             self.use(name)
-        placed = self._first_positions(ids, positions)
+        placed = self.graph.node("Gather", [table, positions], "placed")
         (epsilon,) = (row.f for row in node.attribute if row.name == "epsilon")
         terms = [f"{words}.gathered", placed]
         add_and_norm(self.graph, terms, [scale, bias], node.output[0], epsilon)
         return True
-
-    def _first_positions(self, ids: str, positions: str) -> str:
-        """Rows 0 <= row < T of the positions (P, D), as (1, T, D)."""
-        zero = self.graph.weight("zero", np.zeros(1, dtype=np.int64))
-        tokens = self.graph.node("Shape", [ids], "tokens", attributes={"start": 1, "end": 2})
-        rows = self.graph.node("Slice", [positions, zero, tokens, zero], "first_positions")
-        return self.graph.node("Unsqueeze", [rows, zero], "placed")
 
     def _gather(self, node: onnx.NodeProto) -> bool:
         table, ids = node.input

@@ -52,14 +52,24 @@ class GraphRewrite(ABC, Generic[Encoded]):
         """Add nodes of values (..., K) x matrix; its new weights are called `name`.*."""
 
     def save(self, path: Path) -> None:
-        """Rewrite all nodes and write the graph."""
+        """Rewrite all nodes and write the graph.
+
+        It does not say that sequences may share a row. They could, but rounded activations turn
+        the last bits, which depend on a token's neighbours, into differences of 6e-6.
+        """
         for node in self._model.graph.node:
             self.producers.update(dict.fromkeys(node.output, node))
             rewriter = self.rewriters.get(node.op_type)
             if rewriter is None or not rewriter(node):
                 self._keep(node)
         old = self._model.graph
-        self.graph.save(path, name=old.name, inputs=_infos(old.input), outputs=_infos(old.output))
+        self.graph.save(
+            path,
+            name=old.name,
+            inputs=_infos(old.input),
+            outputs=_infos(old.output),
+            metadata={},
+        )
 
     def use(self, name: str) -> None:
         """Keep a weight of the old graph, if it is one."""

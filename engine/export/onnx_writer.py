@@ -7,6 +7,7 @@ from pathlib import Path
 from onnx import TensorProto
 
 from engine.export.architectures import architecture_of_gguf
+from engine.export.architectures.rows import rows_metadata
 from engine.export.gguf_file import GgufFile
 from engine.export.graph import Graph
 
@@ -14,7 +15,8 @@ from engine.export.graph import Graph
 def write_onnx(source: GgufFile, path: Path) -> Path:
     """Write an fp32 graph from `input_ids`, `attention_mask` (B, T) int32 to (B, T, D) float32.
 
-    Padding is on the right. Weights go to one file beside `path`, whose path is returned.
+    Padding is on the right. A row may hold several sequences: see `architectures.rows`.
+    Weights go to one file beside `path`, whose path is returned.
 
     Raises:
         UnsupportedArchitectureError: no exporter knows the file's architecture.
@@ -35,5 +37,6 @@ def write_onnx(source: GgufFile, path: Path) -> Path:
             "attention_mask": (TensorProto.INT32, ("B", "T")),
         },
         outputs={output: (TensorProto.FLOAT, ("B", "T", dimensions))},
+        metadata=rows_metadata(int(source.hyperparameter("context_length"))),
     )
     return data_path

@@ -41,11 +41,13 @@ def write_graph(
     inputs: Mapping[str, str] | None = None,
     pooled: bool = False,
     precision: type = np.float32,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """A graph that looks each id up in a table.
 
     Every input besides `input_ids` is added to the vectors, as a number, so a wrong mask or
-    type shows. `inputs` maps names to `int32`, `int64` or `float`; `pooled` drops the tokens.
+    type shows. `inputs` maps names to `int32`, `int64` or `float`; `pooled` drops the tokens,
+    `metadata` is what the graph says of itself.
     """
     inputs = {"input_ids": "int64"} if inputs is None else inputs
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(precision))
@@ -80,6 +82,7 @@ def write_graph(
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, dict(metadata or {}))
     path.write_bytes(model.SerializeToString())
 
 

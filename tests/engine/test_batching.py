@@ -82,6 +82,19 @@ def test_batches_are_as_full_as_the_limits_allow(lengths: list[int]) -> None:
         assert len(together) > 5 or computed > 100 or padding > 0.5
 
 
+@given(lengths_strategy, budgets, counts)
+def test_where_nothing_is_padded_all_lengths_run_together(
+    lengths: list[int], budget: int, count: int
+) -> None:
+    """A batch takes the next one unless that is one too many, or its tokens are."""
+    batches = plan_batches(lengths, BatchLimits(budget, count, None))
+    for batch, following in pairwise(batches):
+        together = [*batch, following[0]]
+        assert len(together) > count or sum(lengths[index] for index in together) > budget
+    for batch in batches:
+        assert len(batch) == 1 or sum(lengths[index] for index in batch) <= budget
+
+
 def test_equal_lengths_run_together() -> None:
     """Sequences that need no padding fill one batch, in the order they came."""
     assert [[0, 1, 2, 3]] == plan_batches([7, 7, 7, 7], BatchLimits(28, 4, 0))

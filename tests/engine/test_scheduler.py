@@ -295,6 +295,28 @@ def test_requests_of_other_lengths_wait_for_their_own_batch() -> None:
     ]
 
 
+@pytest.mark.parametrize(("short", "runs_of"), [(20, [10, 10]), (60, [10, 10, 20, 20])])
+def test_no_thread_takes_all_where_little_waits(short: int, runs_of: list[int]) -> None:
+    """Of two threads, one leaves half of what waits for the other, if that is half a batch."""
+    runs, holding = Runs(), threading.Barrier(3)
+    hold = iter((True, True))
+
+    def hold_first_two(_: Batch) -> None:
+        if next(hold, False):
+            holding.wait(PATIENCE_SECONDS)  # Both run now.
+            holding.wait(PATIENCE_SECONDS)
+
+    with serving(runs, hold_first_two, concurrency=2) as scheduler:
+        futures = [scheduler.submit(bulk(2))]
+        holding.wait(PATIENCE_SECONDS)
+        futures += [scheduler.submit(encodings_of([5])) for _ in range(short)]
+        holding.wait(PATIENCE_SECONDS)
+        for future in futures:
+            result(future)
+    found = sorted(len(batch.encodings) for batch in runs.backend.batches)
+    assert [1, 1, *runs_of] == found
+
+
 def test_a_sequence_that_fails_costs_its_neighbours_nothing() -> None:
     """In one batch with a broken one, the others are answered; the broken one is named."""
     gate = Gate()

@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 import gguf
+from onnx import TensorProto
 
 from engine.errors import ExportError
 from engine.export.architectures.base import CheckpointTensor
@@ -25,6 +26,7 @@ from engine.export.architectures.parts import (
     project_and_norm,
     query_key_value,
 )
+from engine.export.architectures.rows import SCOPE, attention_scope, positions
 from engine.export.gguf_file import GgufFile
 from engine.export.graph import FUSED, Graph
 from engine.types import FloatArray
@@ -105,6 +107,7 @@ class Bert:
     def add_nodes(self, graph: Graph, source: GgufFile) -> str:
         """Add the encoder; see `Architecture.add_nodes`."""
         check_file(source, _PARTS)
+        attention_scope(graph)
         hidden = _embed(graph, source)
         for block in range(int(source.hyperparameter("block_count"))):
             hidden = _feed_forward(graph, source, block, _attend(graph, source, block, hidden))
@@ -113,17 +116,19 @@ class Bert:
 
 def _embed(graph: Graph, source: GgufFile) -> str:
     """Token + position + type 0, normalised. Type 0 is added to the positions beforehand."""
-    positions = _positions(source)
+    table = _positions(source)
     if "token_types.weight" in source.names:
-        positions = positions + source.tensor("token_types.weight")[:1]
+        table = table + source.tensor("token_types.weight")[:1]
     inputs = [
         "input_ids",
         "",
         graph.weight("token_embd", source.tensor("token_embd.weight")),
-        graph.weight("position_and_type", positions),
+        graph.weight("position_and_type", table),
         "",
         graph.weight("token_embd_norm.weight", source.tensor("token_embd_norm.weight")),
         graph.weight("token_embd_norm.bias", source.tensor("token_embd_norm.bias")),
+        "",
+        positions(graph, len(table), TensorProto.INT32),
     ]
     return graph.node(
         "EmbedLayerNormalization",
@@ -136,14 +141,13 @@ def _embed(graph: Graph, source: GgufFile) -> str:
 
 
 def _positions(source: GgufFile) -> FloatArray:
-    positions = source.tensor("position_embd.weight")
+    table = source.tensor("position_embd.weight")
     stated = int(source.hyperparameter("context_length"))
-    if len(positions) != stated:
+    if len(table) != stated:
         raise ExportError(
-            f"{source.path} states a context of {stated} tokens, "
-            f"but has {len(positions)} positions."
+            f"{source.path} states a context of {stated} tokens, but has {len(table)} positions."
         )
-    return positions
+    return table
 
 
 def _attend(graph: Graph, source: GgufFile, block: int, hidden: str) -> str:
@@ -153,7 +157,7 @@ def _attend(graph: Graph, source: GgufFile, block: int, hidden: str) -> str:
         hidden,
         graph.weight(f"blk.{block}.attn_qkv.weight", weight),
         "" if shift is None else graph.weight(f"blk.{block}.attn_qkv.bias", shift),
-        "attention_mask",
+        SCOPE,
     ]
     heads = int(source.hyperparameter("attention.head_count"))
     context = graph.node(

@@ -28,6 +28,7 @@ from engine.export.architectures.parts import (
     project_and_norm,
     query_key_value,
 )
+from engine.export.architectures.rows import SCOPE, attention_scope
 from engine.export.gguf_file import GgufFile
 from engine.export.graph import FUSED, Graph
 
@@ -92,6 +93,7 @@ class JinaBertV2:
         """Add the encoder; see `Architecture.add_nodes`."""
         check_file(source, frozenset(_TENSORS) | frozenset(_BLOCK_TENSORS) | _MORE_PARTS)
         heads = int(source.hyperparameter("attention.head_count"))
+        attention_scope(graph)
         bias = _alibi(graph, heads)
         hidden = embed(graph, source)
         for block in range(int(source.hyperparameter("block_count"))):
@@ -108,7 +110,10 @@ def _slopes(heads: int) -> list[float]:
 
 
 def _alibi(graph: Graph, heads: int) -> str:
-    """Nodes of the bias (1, N, T, T): minus the slope of a head times the distance of tokens."""
+    """Nodes of the bias (1, N, T, T): minus the slope of a head times the distance of tokens.
+
+    In a row of several sequences, too: the tokens of each stand side by side.
+    """
     slopes = -np.array(_slopes(heads), np.float32).reshape(1, heads, 1, 1)
     length = graph.node("Shape", ["input_ids"], "length", attributes={"start": 1, "end": 2})
     scalar = graph.node("Squeeze", [length], "length_scalar")
@@ -130,7 +135,7 @@ def _attend(graph: Graph, source: GgufFile, block: int, hidden: str, bias: str) 
         hidden,
         graph.weight(f"blk.{block}.attn_qkv.weight", weight),
         "" if shift is None else graph.weight(f"blk.{block}.attn_qkv.bias", shift),
-        "attention_mask",
+        SCOPE,
         "",
         bias,
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import gguf
 import numpy as np
+from onnx import TensorProto
 
 from engine.errors import ExportError
 from engine.export.architectures.base import CheckpointTensor
@@ -28,6 +29,7 @@ from engine.export.architectures.parts import (
     project_and_norm,
     query_key_value,
 )
+from engine.export.architectures.rows import POSITIONS, SCOPE, attention_scope, positions
 from engine.export.gguf_file import GgufFile
 from engine.export.graph import FUSED, Graph
 
@@ -107,6 +109,8 @@ class NomicBert:
         """Add the encoder; see `Architecture.add_nodes`."""
         check_file(source, _PARTS | _SEPARATE_PARTS)
         _refuse_biases(source)
+        attention_scope(graph)
+        positions(graph, int(source.hyperparameter("context_length")), TensorProto.INT64)
         _add_rotation(graph, source)
         hidden = embed(graph, source)
         for block in range(int(source.hyperparameter("block_count"))):
@@ -146,7 +150,6 @@ def _add_rotation(graph: Graph, source: GgufFile) -> None:
     angles = np.arange(int(source.hyperparameter("context_length")))[:, None] * frequencies
     graph.weight("rope.cos", np.cos(angles).astype(np.float32))
     graph.weight("rope.sin", np.sin(angles).astype(np.float32))
-    graph.weight("rope.first", np.zeros(1, np.int64))
 
 
 def _attend(graph: Graph, source: GgufFile, block: int, hidden: str) -> str:
@@ -169,7 +172,7 @@ def _attend(graph: Graph, source: GgufFile, block: int, hidden: str) -> str:
     rotated = [
         graph.node(
             "RotaryEmbedding",
-            [values, "rope.first", "rope.cos", "rope.sin"],
+            [values, POSITIONS, "rope.cos", "rope.sin"],
             f"{values}.rotated",
             domain=FUSED,
         )
@@ -177,7 +180,7 @@ def _attend(graph: Graph, source: GgufFile, block: int, hidden: str) -> str:
     ]
     context = graph.node(
         "MultiHeadAttention",
-        [*rotated, value, "", "attention_mask"],
+        [*rotated, value, "", SCOPE],
         f"blk.{block}.attention",
         domain=FUSED,
         attributes={"num_heads": int(source.hyperparameter("attention.head_count"))},

@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 
 from engine.backends.onnx import OnnxBackend
+from engine.backends.rows import ROW_TOKENS
 from engine.cpu import available_cpus
 from engine.errors import BackendError, ConfigurationError, IntegrityError
 from engine.types import Batch, FloatArray
@@ -59,6 +60,21 @@ def test_inputs_may_differ_in_type(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     write_graph(path, inputs={"input_ids": "int64", "attention_mask": "int32"})
     assert 3 == len(run(load(path), MIXED))
+
+
+def test_sequences_of_a_graph_that_tells_them_apart_share_a_row(tmp_path: Path) -> None:
+    """Its mask has the place from which each stands, counted from 1."""
+    path = tmp_path / "model.onnx"
+    write_graph(
+        path,
+        inputs=dict.fromkeys(["input_ids", "attention_mask"], "int32"),
+        metadata={ROW_TOKENS: "16"},
+    )
+    backend = load(path)
+    assert backend.max_padding is None
+    found = run(backend, MIXED)
+    for sequence, start, vectors in zip(MIXED.encodings, [4, 0, 6], found, strict=True):
+        np.testing.assert_array_equal(TABLE[sequence.input_ids] + np.float32(1 + start), vectors)
 
 
 def test_padding_never_leaves_the_backend(graph: Path) -> None:

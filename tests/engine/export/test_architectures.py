@@ -5,11 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.backends.onnx import OnnxBackend
+from engine.backends.rows import share_rows
 from engine.errors import ExportError, UnsupportedArchitectureError
 from engine.export import architectures
 from engine.export.architectures.checks import number, real
 from engine.export.checkpoint import Checkpoint
+from engine.export.onnx_writer import write_onnx
 from engine.export.reference.encoders import ENCODERS
+from engine.types import Batch, Encoding
 from tests.engine.export.small_models import CHECKPOINTS, SMALL, copy_checkpoint, to_gguf
 
 
@@ -138,3 +142,26 @@ def test_a_number_must_be_one(value: object) -> None:
     for reader in (number, real):
         with pytest.raises(ExportError, match="hidden_size"):
             reader({"hidden_size": value}, "hidden_size")
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_sequences_in_one_row_do_not_see_each_other(name: str, tmp_path: Path) -> None:
+    """Each has the vectors that it has alone, wherever it stands in the row."""
+    source = to_gguf(CHECKPOINTS / name, tmp_path / "model.gguf")
+    write_onnx(source, tmp_path / "model.onnx")
+    backend = OnnxBackend(tmp_path / "model.onnx", precision="fp32", threads=1)
+    lengths = (3, 11, 7, 2)
+    assert share_rows(lengths, widest=256).number < len(lengths)
+    random = np.random.default_rng(0)
+    size = len(source.tensor("token_embd.weight"))
+    encodings = [
+        Encoding(random.integers(0, size, length, dtype=np.int32), truncated=False)
+        for length in lengths
+    ]
+    together = backend.run(Batch(tuple(encodings))).token_vectors
+    assert together is not None
+    for encoding, vectors in zip(encodings, together, strict=True):
+        alone = backend.run(Batch((encoding,))).token_vectors
+        assert alone is not None
+        np.testing.assert_allclose(vectors, alone[0], atol=5e-6)
+    backend.close()

@@ -55,7 +55,8 @@ def test_no_product_and_no_table_is_left_in_float32(exported: Exported) -> None:
     operators = [node.op_type for node in onnx.load(exported.blocks).graph.node]
     assert operators.count("MatMulNBits") == 3 * 6
     assert operators.count("GatherBlockQuantized") == 1
-    assert not {"MatMul", "Attention", "Gather", "EmbedLayerNormalization"} & set(operators)
+    assert operators.count("Gather") == 1  # of positions, which the GGUF has in float32, too
+    assert not {"MatMul", "Attention", "EmbedLayerNormalization"} & set(operators)
 
 
 def test_every_matrix_is_the_ggufs_bit_for_bit(exported: Exported) -> None:

@@ -102,6 +102,7 @@ def _norm_and_product(write: Callable[[Graph], object], path: Path) -> Path:
             name="one",
             inputs={"x": (TensorProto.FLOAT, ("T", 32))},
             outputs={"y": (TensorProto.FLOAT, ("T", 32))},
+            metadata={},
         )
     return path
 
