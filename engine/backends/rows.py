@@ -47,17 +47,26 @@ def share_rows(lengths: Sequence[int], *, widest: int) -> Rows:
     """
     total, longest = sum(lengths), max(lengths)
     widest = max(widest, longest)
-    most = -(-total // longest)  # With more, rows would be as long, and have more padding.
-    best = _spread(lengths, most)
-    while best.width > widest:
-        best = _spread(lengths, best.number + 1)
-    for number in range(most - 1, 0, -1):
-        if total * (_PLACE_COST + total / number) >= best.cost:
-            break  # Even without padding, so few rows cost more.
-        rows = _spread(lengths, number)
-        if rows.width <= widest and rows.cost < best.cost:
-            best = rows
+    least = -(-total // longest)
+    best = rows = _spread(lengths, least)
+    while rows.width > longest:  # Once it is not, more rows only have more padding.
+        rows = _spread(lengths, rows.number + _step(rows.number))
+        best = _better(best, rows, widest)
+    number = least - _step(least)
+    # Once so few rows would cost more even without padding, fewer would as well.
+    while number and total * (_PLACE_COST + total / number) < best.cost:
+        best = _better(best, _spread(lengths, number), widest)
+        number -= _step(number)
     return best
+
+
+def _step(number: int) -> int:
+    """To the next number of rows to try: of many, not all are."""
+    return max(1, number // 8)
+
+
+def _better(one: Rows, other: Rows, widest: int) -> Rows:
+    return min(one, other, key=lambda rows: (rows.width > widest, rows.cost))
 
 
 def _spread(lengths: Sequence[int], number: int) -> Rows:
