@@ -27,17 +27,13 @@ class BatchLimits:
 
     def admit(self, *, sequences: int, longest: int, tokens: int) -> bool:
         """Whether so many sequences, with this longest one and sum of lengths, may run together."""
-        computed = self.computed(sequences=sequences, longest=longest, tokens=tokens)
+        computed = tokens if self.max_padding is None else longest * sequences
         allowed_padding = (self.max_padding or 0) * computed + self.free_padding_tokens
         return (
             sequences <= self.max_batch_sequences
             and computed <= self.max_batch_tokens
             and computed - tokens <= allowed_padding
         )
-
-    def computed(self, *, sequences: int, longest: int, tokens: int) -> int:
-        """Tokens that a batch computes, padding included."""
-        return tokens if self.max_padding is None else longest * sequences
 
 
 def plan_batches(lengths: Sequence[int], limits: BatchLimits) -> list[list[int]]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 
 from engine.batching import BatchLimits
@@ -162,6 +163,8 @@ class Waiting:
 
         A query does not run with bulk work: it would take three times as long.
         """
+        most_tokens = min(max_tokens, self._limits.max_batch_tokens)
+        limits = replace(self._limits, max_batch_tokens=most_tokens)
         jobs = islice(order, _SCANNED_REQUESTS)
         first = next(jobs)
         planned = first.batches[-1]
@@ -174,10 +177,7 @@ class Waiting:
             joined = sequences + len(other.indices)
             most = max(longest, other.longest)
             total = tokens + other.tokens
-            computed = self._limits.computed(sequences=joined, longest=most, tokens=total)
-            if computed <= max_tokens and self._limits.admit(
-                sequences=joined, longest=most, tokens=total
-            ):
+            if limits.admit(sequences=joined, longest=most, tokens=total):
                 parts.append(Part(job, other))
                 sequences, longest, tokens = joined, most, total
         return parts

@@ -119,9 +119,10 @@ class OnnxBackend:
         if session is None:
             raise BackendError("The ONNX backend is closed.")
         lengths = [encoding.tokens for encoding in batch.encodings]
-        rows = one_a_row(lengths)
         if self._row_tokens:
             rows = share_rows(lengths, widest=self._row_tokens)
+        else:
+            rows = one_a_row(lengths)
         try:
             with denormals_as_zero():
                 (hidden,) = session.run([self._output], self._feed(batch, rows))

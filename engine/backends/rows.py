@@ -47,15 +47,16 @@ def share_rows(lengths: Sequence[int], *, widest: int) -> Rows:
     """
     total, longest = sum(lengths), max(lengths)
     widest = max(widest, longest)
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     least = -(-total // longest)
-    best = rows = _spread(lengths, least)
+    best = rows = _spread(lengths, order, least)
     while rows.width > longest:  # Once it is not, more rows only have more padding.
-        rows = _spread(lengths, rows.number + _step(rows.number))
+        rows = _spread(lengths, order, rows.number + _step(rows.number))
         best = _better(best, rows, widest)
     number = least - _step(least)
     # Once so few rows would cost more even without padding, fewer would as well.
     while number and total * (_PLACE_COST + total / number) < best.cost:
-        best = _better(best, _spread(lengths, number), widest)
+        best = _better(best, _spread(lengths, order, number), widest)
         number -= _step(number)
     return best
 
@@ -69,11 +70,11 @@ def _better(one: Rows, other: Rows, widest: int) -> Rows:
     return min(one, other, key=lambda rows: (rows.width > widest, rows.cost))
 
 
-def _spread(lengths: Sequence[int], number: int) -> Rows:
-    """Longest first, each into the row that has least (Graham 1969)."""
+def _spread(lengths: Sequence[int], order: Sequence[int], number: int) -> Rows:
+    """In this order, longest first, each into the row that has least (Graham 1969)."""
     ends = [(0, row) for row in range(number)]
     places = [Place(0, 0)] * len(lengths)
-    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+    for index in order:
         start, row = ends[0]
         places[index] = Place(row, start)
         heapq.heapreplace(ends, (start + lengths[index], row))

@@ -71,7 +71,7 @@ class Graph:
         name: str,
         inputs: Mapping[str, tuple[int, Shape]],
         outputs: Mapping[str, tuple[int, Shape]],
-        metadata: Mapping[str, str],
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         """Write the graph. Inputs and outputs map a name to its element type and shape.
 
@@ -86,7 +86,7 @@ class Graph:
             ir_version=_IR_VERSION,
             producer_name="embellama",
         )
-        helper.set_model_props(model, dict(metadata))
+        helper.set_model_props(model, dict(metadata or {}))
         path.write_bytes(model.SerializeToString())
 
     def _external(self, name: str, values: NDArray[np.generic]) -> TensorProto:

@@ -121,8 +121,13 @@ class _Rewrite(GraphRewrite[Blocks]):
 
     def _embed(self, node: onnx.NodeProto) -> bool:
         """The fused operator takes no blocks: a Gather on them does."""
-        ids, types, words, table, _, scale, bias, _, positions = [*node.input, *[""] * 9][:9]
-        if types or not positions or not self._gather_blocks(words, ids, f"{words}.gathered"):
+        ids, types, words, table, _, scale, bias, mask, positions = [*node.input, *[""] * 9][:9]
+        if (
+            types
+            or mask
+            or not positions
+            or not self._gather_blocks(words, ids, f"{words}.gathered")
+        ):
             return False
         for name in (table, scale, bias):
             self.use(name)

@@ -68,7 +68,6 @@ class GraphRewrite(ABC, Generic[Encoded]):
             name=old.name,
             inputs=_infos(old.input),
             outputs=_infos(old.output),
-            metadata={},
         )
 
     def use(self, name: str) -> None:

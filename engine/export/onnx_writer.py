@@ -6,8 +6,8 @@ from pathlib import Path
 
 from onnx import TensorProto
 
+from engine.backends.rows import ROW_TOKENS
 from engine.export.architectures import architecture_of_gguf
-from engine.export.architectures.rows import rows_metadata
 from engine.export.gguf_file import GgufFile
 from engine.export.graph import Graph
 
@@ -37,6 +37,6 @@ def write_onnx(source: GgufFile, path: Path) -> Path:
             "attention_mask": (TensorProto.INT32, ("B", "T")),
         },
         outputs={output: (TensorProto.FLOAT, ("B", "T", dimensions))},
-        metadata=rows_metadata(int(source.hyperparameter("context_length"))),
+        metadata={ROW_TOKENS: str(int(source.hyperparameter("context_length")))},
     )
     return data_path

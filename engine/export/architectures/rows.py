@@ -9,18 +9,12 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto, helper
 
-from engine.backends.rows import ROW_TOKENS
 from engine.export.graph import Graph
 
 SCOPE = "scope"
 """What `attention_scope` returns."""
 POSITIONS = "positions"
 """What `positions` returns."""
-
-
-def rows_metadata(most: int) -> dict[str, str]:
-    """What a graph says of itself that can do this with rows of `most` tokens."""
-    return {ROW_TOKENS: str(most)}
 
 
 def attention_scope(graph: Graph) -> str:

@@ -102,7 +102,6 @@ def _norm_and_product(write: Callable[[Graph], object], path: Path) -> Path:
             name="one",
             inputs={"x": (TensorProto.FLOAT, ("T", 32))},
             outputs={"y": (TensorProto.FLOAT, ("T", 32))},
-            metadata={},
         )
     return path
 
