@@ -44,7 +44,7 @@ if sys.argv[1] == "at once":
 large = np.ones(30_000_000, dtype=np.uint8)
 del large  # from now on glibc keeps what is smaller than this
 blocks = [np.ones(1_000_000, dtype=np.uint8) for _ in range(100)]
-last = np.ones(100_000, dtype=np.uint8)
+last = blocks.pop()  # above all others, so that they are not at the end of the heap
 del blocks
 print(re.search(r"VmRSS:\\s*(\\d+) kB", open("/proc/self/status").read())[1])
 """
