@@ -28,7 +28,7 @@ from engine.errors import (
 from engine.jobs import JobOutput
 from engine.memory import return_freed_memory
 from engine.model import FileRole, Manifest, ModelBundle
-from engine.postprocess import finish
+from engine.postprocess import cut
 from engine.runner import Runner
 from engine.scheduler import QueueState
 from engine.self_check import check_certified, check_golden
@@ -309,7 +309,7 @@ class Engine:
         dimensions: int,
         tokenize_seconds: float,
     ) -> EmbedResult:
-        vectors = finish(output.vectors, dimensions=dimensions, normalize=self.manifest.normalize)
+        vectors = cut(output.vectors, dimensions=dimensions)
         return EmbedResult(
             vectors=vectors if len(vectors) == len(places) else vectors[list(places)],
             usage=Usage(sum(encoding.tokens for encoding in encodings)),

@@ -16,7 +16,7 @@ from engine.errors import BackendError, EmbellamaError, FailedInputError, Shutti
 from engine.types import Batch, Encoding, FloatArray
 
 Compute = Callable[[Batch], FloatArray]
-"""Computes a batch: pooled, checked vectors (B, D). Called from the scheduler's threads."""
+"""Computes a batch: finished vectors (B, D). Called from the scheduler's threads."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""Pooled vectors -> the vectors that a client gets: check finite, cut dimensions, L2-normalise."""
+"""Pooled vectors -> the vectors that a client gets: check finite, L2-normalise, cut dimensions."""
 
 from __future__ import annotations
 
@@ -9,31 +9,38 @@ from engine.errors import NonFiniteError
 from engine.types import FloatArray
 
 
-def check_finite(vectors: FloatArray) -> None:
-    """Refuse vectors (B, D) that have no direction.
+def finish(vectors: FloatArray, *, normalize: bool) -> FloatArray:
+    """Refuse pooled vectors (B, D) that have no direction, then scale each to length 1, if wanted.
+
+    Lengths are taken in float64: squares of float32 values over- and underflow.
+
+    Returns:
+        (B, D) float32, C-contiguous.
 
     Raises:
         NonFiniteError: some are not finite, or are null; it names their indices.
     """
-    _checked_lengths(vectors)
+    lengths = _checked_lengths(vectors)
+    if not normalize:
+        return np.ascontiguousarray(vectors, dtype=np.float32)
+    return np.ascontiguousarray(vectors / lengths[:, None], dtype=np.float32)
 
 
-def finish(vectors: FloatArray, *, dimensions: int, normalize: bool) -> FloatArray:
-    """Keep the first `dimensions` columns of (N, D), then scale each row to length 1.
+def cut(vectors: FloatArray, *, dimensions: int) -> FloatArray:
+    """Keep the first `dimensions` columns of finished vectors (N, D), with rows of length 1.
 
-    Cutting before normalising is what Matryoshka training prescribes (Kusupati et al. 2022).
-    Lengths are taken in float64: squares of float32 values over- and underflow.
+    Matryoshka training prescribes to normalise what is left (Kusupati et al. 2022). Vectors of
+    which all is kept are given back as they are.
 
     Returns:
         (N, dimensions) float32, C-contiguous.
 
     Raises:
-        NonFiniteError: what is left of a vector after cutting is null.
+        NonFiniteError: what is left of a vector is null.
     """
-    kept = np.ascontiguousarray(vectors[:, :dimensions], dtype=np.float32)
-    if not normalize and dimensions == vectors.shape[1]:
-        return kept
-    return np.asarray(kept / _checked_lengths(kept)[:, None], dtype=np.float32)
+    if dimensions == vectors.shape[1]:
+        return vectors
+    return finish(vectors[:, :dimensions], normalize=True)
 
 
 def _checked_lengths(vectors: FloatArray) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Runs batches on a backend: pools, checks, counts failures, notices hangs, tells who watches.
+"""Runs batches on a backend: pools, finishes, counts failures, notices hangs, tells who watches.
 
 Only what is the backend's fault counts. A failed run is followed by one of a single token: if
 that succeeds, the backend works, and its input is the fault of who sent it.
@@ -17,7 +17,7 @@ from engine.errors import BackendError, NotReadyError
 from engine.inline import InlineScheduler
 from engine.model import Manifest
 from engine.pooling import pool
-from engine.postprocess import check_finite
+from engine.postprocess import finish
 from engine.run_watch import RunWatch
 from engine.scheduler import Scheduler, ServerScheduler
 from engine.types import Batch, BatchReport, Encoding, FloatArray
@@ -79,7 +79,7 @@ class Runner:
         self._runs.check()
 
     def compute(self, batch: Batch) -> FloatArray:
-        """Run one batch: pooled, finite vectors (B, D).
+        """Run one batch: its finished vectors (B, D).
 
         Raises:
             BackendError: the runtime failed, or gave a vector without a direction, or its weights
@@ -130,8 +130,8 @@ class Runner:
     def _vectors(self, batch: Batch) -> FloatArray:
         with self._runs.watch(batch.tokens):
             output = self._backend.run(batch)
-        vectors = pool(output, self._manifest.pooling)
-        check_finite(vectors)
+        pooled = pool(output, self._manifest.pooling)
+        vectors = finish(pooled, normalize=self._manifest.normalize)
         if self._weights is not None:
             self._weights.check()  # Afterwards: else they could change in between.
         return vectors

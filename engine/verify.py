@@ -14,7 +14,7 @@ from engine.errors import BundleError, ConfigurationError, EmbellamaError, Integ
 from engine.golden import GoldenSet, closeness, minimum_cosine
 from engine.model import Agreement, BundleFile, FileRole, ModelBundle
 from engine.pooling import pool
-from engine.postprocess import check_finite, finish
+from engine.postprocess import finish
 from engine.tokenizer import Tokenizer
 from engine.types import Batch, Encoding, Pooling, Truncate
 
@@ -165,9 +165,7 @@ def measure(
         pool(backend.run(Batch(tuple(encodings[start : start + size]))), pooling)
         for start in range(0, len(encodings), size)
     ]
-    pooled = np.concatenate(outputs)
-    check_finite(pooled)
-    vectors = finish(pooled, dimensions=pooled.shape[1], normalize=normalize)
+    vectors = finish(np.concatenate(outputs), normalize=normalize)
     expected = golden.vectors
     if expected.shape != vectors.shape:
         raise IntegrityError(

@@ -19,7 +19,7 @@ from engine.export.options import Facts
 from engine.export.weights import combined_sha256
 from engine.model import sha256_of
 from engine.pooling import pool
-from engine.postprocess import check_finite, finish
+from engine.postprocess import finish
 from engine.types import Batch, Encoding, FloatArray, IntArray, Pooling
 
 ONNX_PATHS = ("model.onnx", "onnx/model.onnx")
@@ -86,9 +86,7 @@ class OnnxReference:
             ]
         finally:
             backend.close()
-        pooled = np.concatenate(rows)
-        check_finite(pooled)
-        return finish(pooled, dimensions=pooled.shape[1], normalize=normalize)
+        return finish(np.concatenate(rows), normalize=normalize)
 
 
 def _read(path: Path) -> OnnxFile:

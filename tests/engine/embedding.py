@@ -22,4 +22,4 @@ def embed_in_batches(
             for start in range(0, len(encodings), size)
         ]
     )
-    return finish(pooled, dimensions=pooled.shape[1], normalize=True)
+    return finish(pooled, normalize=True)

@@ -20,7 +20,7 @@ from engine.export.reference import Reference
 from engine.golden import closeness, decode_vector
 from engine.model import FileRole, ModelBundle
 from engine.pooling import pool
-from engine.postprocess import finish
+from engine.postprocess import cut, finish
 from engine.tokenizer import Tokenizer
 from engine.types import Batch, Encoding, FloatArray, Pooling, Truncate
 from tests.torch_golden import GOLDEN
@@ -126,9 +126,7 @@ def test_token_ids_are_the_reference_tokenizers(model: Model) -> None:
 @pytest.mark.parametrize("batch", [1, 4, 32])
 def test_onnx_runtime_has_torchs_vectors(model: Model, onnx: OnnxBackend, batch: int) -> None:
     """Alone and in batches of mixed lengths: cosine >= 0.999999 for each text."""
-    vectors = finish(
-        model.pooled(onnx, batch=batch), dimensions=model.torch.shape[1], normalize=True
-    )
+    vectors = finish(model.pooled(onnx, batch=batch), normalize=True)
     assert closeness(model.torch, vectors).min_cosine >= MIN_COSINE_FLOAT32
 
 
@@ -136,7 +134,6 @@ def test_llama_cpp_has_torchs_vectors(model: Model, gguf: Backend) -> None:
     """Cosine >= 0.9999 for each text."""
     vectors = finish(
         model.pooled(gguf, batch=gguf.max_batch_sequences),
-        dimensions=model.torch.shape[1],
         normalize=True,
     )
     assert closeness(model.torch, vectors).min_cosine >= MIN_COSINE
@@ -160,10 +157,7 @@ def test_a_vector_does_not_depend_on_its_batch(model: Model, onnx: OnnxBackend, 
     mixed = model.pooled_of(
         onnx, [encodings[index] for index in order], batch=int(rng.integers(2, len(order)))
     )
-    expected, found = (
-        finish(values, dimensions=values.shape[1], normalize=True)
-        for values in (alone[order], mixed)
-    )
+    expected, found = (finish(values, normalize=True) for values in (alone[order], mixed))
     assert np.abs(expected - found).max() <= MAX_ABS_DIFF_IN_BATCHES
 
 
@@ -175,7 +169,7 @@ def test_cut_vectors_are_torchs(model: Model, engine: str, request: pytest.Fixtu
     pooled = model.pooled(request.getfixturevalue(engine), batch=1)
     for size in sizes:
         expected = np.stack([decode_vector(row["matryoshka"][str(size)]) for row in model.rows])
-        found = finish(pooled, dimensions=size, normalize=True)
+        found = cut(finish(pooled, normalize=True), dimensions=size)
         assert closeness(expected, found).min_cosine >= MIN_COSINE
 
 

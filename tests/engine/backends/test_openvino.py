@@ -75,7 +75,7 @@ def test_vectors_are_those_of_fp32_to_bf16s_precision(
 
     exact = OnnxBackend(graph, precision="fp32", threads=1)
     pooled = [pool(exact.run(Batch((one,))), Pooling.CLS) for one in encodings]
-    expected = finish(np.concatenate(pooled), dimensions=64, normalize=True)
+    expected = finish(np.concatenate(pooled), normalize=True)
     exact.close()
     found = closeness(expected, vectors(backend, encodings, 8))
     assert found.min_cosine >= 0.999

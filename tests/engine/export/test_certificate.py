@@ -21,7 +21,7 @@ def _golden(noise: float) -> GoldenSet:
     for index in range(20):
         ids = np.arange(3 + index, dtype=np.int32)
         output = FakeBackend().run(Batch((Encoding(ids, truncated=False),)))
-        vector = finish(pool(output, Pooling.MEAN), dimensions=8, normalize=True)[0]
+        vector = finish(pool(output, Pooling.MEAN), normalize=True)[0]
         noisy = vector + noise * random.standard_normal(8).astype(np.float32)
         texts.append(GoldenText(str(index), "text", ids, noisy / np.linalg.norm(noisy)))
     return GoldenSet("made up", tuple(texts))

@@ -82,7 +82,7 @@ def _onnx_vectors(
     batch = Batch(tuple(Encoding(ids, truncated=False) for ids in sequences))
     pooled = pool(backend.run(batch), pooling)
     backend.close()
-    return finish(pooled, dimensions=pooled.shape[1], normalize=True)
+    return finish(pooled, normalize=True)
 
 
 @pytest.mark.parametrize(
