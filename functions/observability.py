@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -23,6 +24,8 @@ from functions.settings import LogFormat, LogLevel
 _RECORD_KEY = "embellama.record"
 REFUSED = "embellama.refused"
 """Key of a scope whose request the target could not read: the error to answer it with."""
+REQUEST_ID: ContextVar[str | None] = ContextVar("embellama.request_id", default=None)
+"""Id of the request that is being answered; it is on every line of the log."""
 _USER_HASH_DIGITS = 16
 CLIENT_CLOSED_REQUEST = 499
 """What logs and metrics call an answer that was never sent because the client had gone."""
@@ -151,7 +154,7 @@ def configure_logging(level: LogLevel, log_format: LogFormat, stream: TextIO | N
     stream = stream or sys.stderr
     as_json = log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not stream.isatty())
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _add_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info if as_json else _unchanged,
@@ -200,6 +203,13 @@ def _dump(event: EventDict, default: Callable[[object], object], **_: object) ->
         return orjson.dumps(event, default=default, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:
         return json.dumps(event, default=default)
+
+
+def _add_request_id(_logger: object, _method: str, event: EventDict) -> EventDict:
+    request_id = REQUEST_ID.get()
+    if request_id is not None:
+        event.setdefault("request_id", request_id)
+    return event
 
 
 def _unchanged(_logger: object, _method: str, event: EventDict) -> EventDict:

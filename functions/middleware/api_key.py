@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from functions.api_keys import KeyRing
 from functions.errors import InvalidApiKeyError
+from functions.headers import header_of
 from functions.observability import record_of
 
 ADMIN_PREFIX = "/admin"
@@ -38,7 +38,7 @@ class ApiKeyMiddleware:
         if scope["type"] == "http":
             ring = self._ring_of(scope["path"])
             if ring is not None:
-                record_of(scope).fields["key_name"] = _check(ring, Headers(scope=scope))
+                record_of(scope).fields["key_name"] = _check(ring, scope)
         await self.app(scope, receive, send)
 
     def _ring_of(self, path: str) -> KeyRing | None:
@@ -49,9 +49,10 @@ class ApiKeyMiddleware:
         return self.ring
 
 
-def _check(ring: KeyRing, headers: Headers) -> str:
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    presented = credentials.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+def _check(ring: KeyRing, scope: Scope) -> str:
+    scheme, _, credentials = (header_of(scope, b"authorization") or "").partition(" ")
+    is_bearer = scheme.lower() == "bearer"
+    presented = credentials.strip() if is_bearer else header_of(scope, b"x-api-key") or ""
     name = ring.name_of(presented)
     if name is None:
         raise InvalidApiKeyError(is_missing=not presented)

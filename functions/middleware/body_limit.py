@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.errors import PayloadTooLargeError
+from functions.headers import header_of
 
 
 class BodyLimitMiddleware:
@@ -24,7 +24,7 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
+        declared = header_of(scope, b"content-length") or ""
         if declared.isdecimal() and int(declared) > self.max_body_bytes:
             raise PayloadTooLargeError(limit=self.max_body_bytes)
         received = 0

@@ -6,10 +6,10 @@ import asyncio
 import re
 import time
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.errors import DeadlineExceededError, InvalidInputError
+from functions.headers import header_of
 from functions.observability import record_of
 
 TIMEOUT_HEADER = "x-request-timeout-ms"
@@ -38,7 +38,7 @@ class DeadlineMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        seconds = min(self.request_timeout_seconds, _wanted_seconds(Headers(scope=scope)))
+        seconds = min(self.request_timeout_seconds, _wanted_seconds(scope))
         scope[_SCOPE_KEY] = time.monotonic() + seconds
         body_ended = False
 
@@ -72,8 +72,8 @@ def seconds_left(scope: Scope) -> float | None:
     return None if deadline is None else deadline - time.monotonic()
 
 
-def _wanted_seconds(headers: Headers) -> float:
-    wanted = headers.get(TIMEOUT_HEADER)
+def _wanted_seconds(scope: Scope) -> float:
+    wanted = header_of(scope, TIMEOUT_HEADER.encode())
     if wanted is None:
         return float("inf")
     if not _MILLISECONDS.fullmatch(wanted):

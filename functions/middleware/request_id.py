@@ -6,11 +6,11 @@ import os
 import random
 import re
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bound_contextvars
 
-from functions.observability import start_record
+from functions.headers import header_of
+from functions.observability import REQUEST_ID, start_record
 
 OPENAI_VERSION = "2020-10-01"
 _MADE = random.Random(os.urandom(16))  # noqa: S311 - ids tell requests apart and guard nothing
@@ -29,7 +29,7 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        wanted = Headers(scope=scope).get("x-request-id", "")
+        wanted = header_of(scope, b"x-request-id") or ""
         request_id = wanted if _SANE.fullmatch(wanted) else f"req_{_MADE.getrandbits(128):032x}"
         record = start_record(scope, request_id)
 
@@ -42,5 +42,8 @@ class RequestIdMiddleware:
                 headers["openai-version"] = OPENAI_VERSION
             await send(message)
 
-        with bound_contextvars(request_id=request_id):  # on every line of the log
+        token = REQUEST_ID.set(request_id)
+        try:
             await self.app(scope, receive, send_with_headers)
+        finally:
+            REQUEST_ID.reset(token)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import asdict
+from functools import partial
 
 import orjson
 from fastapi import APIRouter, Request, Response
 
 from engine.errors import InvalidInputError
+from functions.background import in_background
 from functions.models import ModelRegistry, ModelState, ServedModel
 from functions.observability import get_logger, log_level, set_log_level
 from functions.routes.json import json_response
@@ -45,7 +47,8 @@ def admin_router(registry: ModelRegistry, settings: Settings) -> APIRouter:
         """Load a model anew from the same place; the old one serves until the new one does."""
         model = registry.get(name)
         started = time.monotonic()
-        await asyncio.to_thread(model.reload, allow_space_change=allow_space_change)
+        reloading = partial(model.reload, allow_space_change=allow_space_change)
+        await asyncio.wrap_future(in_background(reloading, name="embellama-reload"))
         seconds = round(time.monotonic() - started, 2)
         get_logger().info("model reloaded", model=model.name, seconds=seconds)
         return json_response(_report(model) | {"seconds": seconds})

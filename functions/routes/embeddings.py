@@ -13,6 +13,7 @@ from engine import Engine
 from engine.errors import InvalidInputError, SpaceMismatchError
 from functions.disconnect import while_connected
 from functions.encoding import ROWS_AT_ONCE, encode_embeddings
+from functions.headers import header_of
 from functions.middleware.compression import leave_uncompressed
 from functions.middleware.deadline import seconds_left
 from functions.middleware.rate_limit import take_tokens_of
@@ -55,8 +56,8 @@ async def _embed(
     if wanted.user is not None:
         record.add_user(wanted.user)
     with model.use() as engine:
-        required = request.headers.get("x-embellama-require-space", engine.space)
-        if required != engine.space:
+        required = header_of(request.scope, b"x-embellama-require-space")
+        if required not in (None, engine.space):
             raise SpaceMismatchError(required=required, served=engine.space)
         platform.check_answer(request.scope, _answer_to(wanted, engine))
         started = time.perf_counter()
@@ -102,14 +103,16 @@ def check_content_type(request: Request) -> None:
     Raises:
         InvalidInputError: it is said to be something else, or nothing is said.
     """
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    content_type = header_of(request.scope, b"content-type") or ""
+    media_type = content_type.split(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise InvalidInputError(
             "The content-type must be application/json (in curl: -H 'content-type: "
             "application/json').",
             param=None,
         )
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    encoding = header_of(request.scope, b"content-encoding")
+    if encoding is not None and encoding.lower() != "identity":
         raise InvalidInputError(
             "The body must be sent without a content-encoding: it is not decompressed.", param=None
         )

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from functions.errors import HeadersTooLargeError
 from functions.targets.head_timer import HeadTimer, close_when_idle
+from functions.targets.joining import JoiningTransport
 from functions.targets.refusal import MAX_HEAD_BYTES, Refusal, malformed, refusing_cycle
 
 
@@ -37,7 +38,8 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to be idle."""
-        super().connection_made(cast("asyncio.Transport", transport))
+        joining = JoiningTransport(cast("asyncio.Transport", transport), self.loop)
+        super().connection_made(cast("asyncio.Transport", joining))
         self._head_timer = HeadTimer(self.loop, self.head_timeout_seconds, self._refuse)
         close_when_idle(self)
 

@@ -8,10 +8,9 @@ import os
 import signal
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from types import FrameType
 
@@ -21,6 +20,7 @@ from engine import Engine
 from engine.errors import ConfigurationError
 from engine.memory import return_large_memory_at_once
 from functions.app import create_app
+from functions.background import in_background
 from functions.model_options import ModelOptions
 from functions.models import ModelRegistry, ServedModel
 from functions.observability import configure_logging, get_logger
@@ -34,6 +34,8 @@ _BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 120
 """How long an idle connection stays open: longer than load balancers (60 s) and clients (Go: 90 s)
 keep theirs, as a request that is sent while the server closes is lost."""
+_ANSWER_THREADS = 2
+"""How many large answers are written or compressed at once, beside the event loop."""
 _CLOSE_SECONDS = 1.0
 """How long a batch that runs, or the last traces, may take after all requests were answered."""
 
@@ -68,12 +70,15 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then load: by now signals are handled, so one of them may end the loading."""
+        asyncio.get_running_loop().set_default_executor(
+            ThreadPoolExecutor(_ANSWER_THREADS, thread_name_prefix="embellama-answer")
+        )
         await super().startup(sockets)
         for listener in sockets or []:
             host, port = listener.getsockname()[:2]
             tls = self.config.ssl is not None
             get_logger().info("listening", host=host, port=port, tls=tls)
-        self._loading = _in_background(self._load)
+        self._loading = in_background(self._load, name="embellama-load")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's
         """Leave the first signal to `on_tick`, as this interrupts anything; end at the second."""
@@ -105,7 +110,8 @@ class Server(uvicorn.Server):
         if left > 0:
             return False
         get_logger().warning("drain timed out", in_flight=len(self.server_state.tasks))
-        _in_background(self._registry.close)  # What still waits is answered with 503.
+        # What still waits is answered with 503.
+        in_background(self._registry.close, name="embellama-close")
         return True
 
 
@@ -195,22 +201,6 @@ def _listen(host: str, port: int) -> socket.socket:
 def _end(close: Callable[[], None], otherwise: str) -> None:
     """Close something; what does not come to an end must not keep the process."""
     try:
-        _in_background(close).result(_CLOSE_SECONDS)
+        in_background(close, name="embellama-close").result(_CLOSE_SECONDS)
     except TimeoutError:
         get_logger().warning(otherwise)
-
-
-def _in_background(run: Callable[[], None]) -> Future[None]:
-    """Run in a thread that does not keep the process alive: a signal may end it while loading."""
-    future: Future[None] = Future()
-
-    def target() -> None:
-        try:
-            run()
-        except BaseException as exc:  # noqa: BLE001 - handed over to whoever reads the future
-            future.set_exception(exc)
-        else:
-            future.set_result(None)
-
-    threading.Thread(target=target, name="embellama-load", daemon=True).start()
-    return future

@@ -6,6 +6,7 @@ import json
 import re
 import select
 import socket
+import struct
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,6 +16,8 @@ BODY = json.dumps({"model": "fake-model", "input": "the cat"}).encode()
 POST = b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 HEAD = POST + b"content-length: %d\r\n\r\n" % len(BODY)
 REQUEST = HEAD + BODY
+_TCP_INFO_BYTES, _DATA_SEGS_IN = 160, 152
+"""Of Linux's `struct tcp_info`: its begin, and where its field tcpi_data_segs_in lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,12 @@ class Connection:
     def is_answered(self, within_seconds: float) -> bool:
         """Whether anything can be read by then."""
         return bool(select.select([self._socket], [], [], within_seconds)[0])
+
+    def data_segments(self) -> int:
+        """How many pieces with data came so far, by the kernel's count. Linux only."""
+        info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        (found,) = struct.unpack_from("=I", info, _DATA_SEGS_IN)
+        return int(found)
 
     def answer(self) -> Answer:
         status = int(self._file.readline().split()[1])
