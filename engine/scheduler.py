@@ -219,14 +219,10 @@ class ServerScheduler:
     def _next(self, *, express: bool) -> _Picked | None:
         """Wait for work; take a batch that starts with the request whose turn it is."""
         with self._lock:
-            while not self._may_start(express=express):
+            while not (parts := self._take(express=express)):
                 if self._closed:
                     return None
                 (self._express_changed if express else self._changed).wait()
-            if express:
-                parts = self._waiting.take_short(self._express_tokens)
-            else:
-                parts = self._waiting.take(self._most_tokens())
             now = time.perf_counter()
             for job, _ in parts:
                 job.first_run = now if job.first_run is None else job.first_run
@@ -252,11 +248,12 @@ class ServerScheduler:
         share = -(-self._waiting.tokens // self._concurrency)
         return min(most, max(most // 2, share))
 
-    def _may_start(self, *, express: bool) -> bool:
-        """Whether a thread has something to do: an express one only where no other is free."""
+    def _take(self, *, express: bool) -> list[Part]:
+        """What a thread has to do now, if anything: an express one only where no other is free."""
         if express:
-            return self._may_express() and self._waiting.has_short(self._express_tokens)
-        return bool(self._waiting)
+            may = self._may_express()
+            return self._waiting.take_short(self._express_tokens) if may else []
+        return self._waiting.take(self._most_tokens()) if self._waiting else []
 
     def _may_express(self) -> bool:
         """Whether a short request would wait for bulk work. The lock is held."""

@@ -53,10 +53,6 @@ class Waiting:
         """Of all batches that wait."""
         return self._all.tokens
 
-    def has_short(self, max_tokens: int) -> bool:
-        """Whether a request with one batch, of at most so many tokens, is near its turn."""
-        return self._first_short(max_tokens) is not None
-
     def is_in_time(self, tokens: int, within: float) -> bool:
         """Whether a request of `tokens` will be taken before `within` tokens are, from now.
 
@@ -93,7 +89,7 @@ class Waiting:
         return self._taken(parts, is_of_all=line is self._all)
 
     def take_short(self, max_tokens: int) -> list[Part]:
-        """A batch of short requests and nothing else; empty where `has_short` says no."""
+        """A batch of requests of one batch of at most so many tokens; empty where none waits."""
         first = self._first_short(max_tokens)
         if first is None:
             return []

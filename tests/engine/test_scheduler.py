@@ -414,7 +414,7 @@ def test_a_long_request_never_takes_the_express_thread() -> None:
     with serving(Runs(), gate, express_tokens=10) as scheduler:
         futures = [scheduler.submit(bulk(2)), scheduler.submit(encodings_of([11]))]
         assert gate.arrived.wait(PATIENCE_SECONDS)
-        assert not scheduler._may_start(express=True)
+        assert scheduler._take(express=True) == []
         assert 1 == scheduler.state().running_batches
         gate.open()
         for future in futures:
@@ -427,7 +427,7 @@ def test_requests_of_one_batch_do_not_take_the_express_thread_beside_each_other(
         futures = [scheduler.submit(bulk(1))]
         assert gate.arrived.wait(PATIENCE_SECONDS)
         futures.append(scheduler.submit(encodings_of([10])))
-        assert not scheduler._may_start(express=True)
+        assert scheduler._take(express=True) == []
         assert (1, 1) == (scheduler.state().running_batches, scheduler.state().queued_requests)
         gate.open()
         for future in futures:
