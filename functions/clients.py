@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from functions.headers import headers_of
 from functions.observability import record_of
 
 _IPV6_SITE_BITS = 64
@@ -33,7 +33,7 @@ def address_of(scope: Scope, trusted_proxy_hops: int) -> str:
     peer = scope.get("client")
     address = str(peer[0]) if peer else "unknown"
     if trusted_proxy_hops > 0:
-        joined = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
+        joined = ",".join(headers_of(scope, b"x-forwarded-for"))
         hops = [hop.strip() for hop in joined.split(",") if hop.strip()]
         if hops:
             address = hops[max(0, len(hops) - trusted_proxy_hops)]

@@ -15,8 +15,10 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from functions.headers import header_of, headers_of
 
 Codec = Callable[[bytes], bytes]
 
@@ -67,7 +69,7 @@ class CompressionMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        accepted = ",".join(Headers(scope=scope).getlist("accept-encoding"))
+        accepted = ",".join(headers_of(scope, b"accept-encoding"))
         start: Message | None = None
 
         async def send_compressed(message: Message) -> None:
@@ -132,14 +134,13 @@ def _parse_liking(accepted: str) -> dict[str, float]:
 
 
 def _is_worth_it(scope: Scope, head: Message, message: Message) -> bool:
-    headers = Headers(raw=head["headers"])
-    media_type = headers.get("content-type", "").split(";")[0]
+    media_type = (header_of(head, b"content-type") or "").split(";")[0]
     return (
         _OFF_KEY not in scope
         and not message.get("more_body", False)
         and len(message.get("body", b"")) >= _MIN_BYTES
         and (media_type == "application/json" or media_type.startswith("text/"))
-        and "content-encoding" not in headers
+        and header_of(head, b"content-encoding") is None
     )
 
 

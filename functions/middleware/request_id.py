@@ -35,11 +35,12 @@ class RequestIdMiddleware:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(record.headers)
-                headers["x-request-id"] = request_id
-                headers["openai-processing-ms"] = str(round(record.elapsed_ms()))
-                headers["openai-version"] = OPENAI_VERSION
+                MutableHeaders(scope=message).update(record.headers)
+                message["headers"] += (
+                    (b"x-request-id", request_id.encode("latin-1")),
+                    (b"openai-processing-ms", b"%d" % round(record.elapsed_ms())),
+                    (b"openai-version", OPENAI_VERSION.encode("latin-1")),
+                )
             await send(message)
 
         token = REQUEST_ID.set(request_id)
