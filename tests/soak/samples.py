@@ -63,13 +63,18 @@ class Sampler:
         while asyncio.get_running_loop().time() < until:
             taken.append(self.take())
             await asyncio.sleep(INTERVAL_SECONDS)
-        return Sample(
-            seconds=taken[0].seconds,
-            memory_mb=min(sample.memory_mb for sample in taken),
-            threads=min(sample.threads for sample in taken),
-            descriptors=min(sample.descriptors for sample in taken),
-            outcomes={},
-        )
+        return least(taken)
+
+
+def least(samples: Sequence[Sample]) -> Sample:
+    """The least of each of some looks, at the time of the first."""
+    return Sample(
+        seconds=samples[0].seconds,
+        memory_mb=min(sample.memory_mb for sample in samples),
+        threads=min(sample.threads for sample in samples),
+        descriptors=min(sample.descriptors for sample in samples),
+        outcomes={},
+    )
 
 
 def median_memory(samples: Sequence[Sample]) -> float:

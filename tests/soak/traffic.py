@@ -180,6 +180,11 @@ async def slow_body(traffic: Traffic) -> None:
 async def operator(traffic: Traffic) -> None:
     """Loads the model anew, again and again."""
     await asyncio.sleep(traffic.reload_seconds)
+    await reload(traffic)
+
+
+async def reload(traffic: Traffic) -> None:
+    """Have the model loaded anew."""
     answer = await traffic.client.post(
         f"/admin/models/{traffic.model}/reload", headers={"x-api-key": ADMIN_KEY}
     )
