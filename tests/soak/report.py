@@ -37,7 +37,7 @@ class Bar:
 def bars(found: Found) -> list[Bar]:
     """Nothing wrong, nothing failed, nothing grew."""
     outcomes, warm, end = found.tally.outcomes, found.warm, found.end
-    busy = [s for s in found.samples if warm.seconds < s.seconds < end.seconds]
+    busy = [s for s in found.samples if warm.seconds < s.seconds < end.seconds and not s.at_rest]
     quarter = max(1, len(busy) // 4)
     early, late = median_memory(busy[:quarter]), median_memory(busy[-quarter:])
     return [

@@ -23,6 +23,8 @@ class Sample:
     threads: int
     descriptors: int
     outcomes: dict[str, int]
+    at_rest: bool = False
+    """Nobody asks."""
 
 
 class Sampler:
@@ -35,7 +37,7 @@ class Sampler:
         self._tally = tally
         self._before = tally.outcomes.copy()
 
-    def take(self) -> Sample:
+    def take(self, *, at_rest: bool = False) -> Sample:
         """Look now."""
         process = Path(f"/proc/{self._pid}")
         counts = self._tally.outcomes.copy()
@@ -45,6 +47,7 @@ class Sampler:
             threads=len(list((process / "task").iterdir())),
             descriptors=len(list((process / "fd").iterdir())),
             outcomes=dict(counts - self._before),
+            at_rest=at_rest,
         )
         self._before = counts
         self.samples.append(sample)
@@ -61,7 +64,7 @@ class Sampler:
         taken = []
         until = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < until:
-            taken.append(self.take())
+            taken.append(self.take(at_rest=True))
             await asyncio.sleep(INTERVAL_SECONDS)
         return least(taken)
 
@@ -74,6 +77,7 @@ def least(samples: Sequence[Sample]) -> Sample:
         threads=min(sample.threads for sample in samples),
         descriptors=min(sample.descriptors for sample in samples),
         outcomes={},
+        at_rest=True,
     )
 
 
