@@ -77,6 +77,11 @@ class Job:
         )
 
     @property
+    def virtual_start(self) -> float:
+        """When its next batch would begin."""
+        return self.virtual_finish - self.batches[-1].tokens
+
+    @property
     def is_bulk(self) -> bool:
         """Whether more than one batch of it is left to be computed."""
         return self.unfinished > 1

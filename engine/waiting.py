@@ -6,6 +6,10 @@ requests that wait, as if each got its share of every token. The request whose n
 end first in virtual time is served next. A single query therefore waits for the batches that run
 now, not for the rest of a 2048-input request.
 
+What is given out of turn (below) makes nobody's turn come earlier: virtual time does not count it,
+or those that wait would lag behind it, and whoever comes would wait until they have caught up. Nor
+does it stay behind them all (WF2Q+, Bennett and Zhang 1996), or whoever comes would overtake them.
+
 Fair shares alone promise nothing: each request that comes later makes the others' smaller. So half
 of what is computed goes to those that came first. Until a request is done, those that came later
 are then given no more tokens than it and those before it, besides a head start, however many
@@ -86,7 +90,7 @@ class Waiting:
         parts = self._fill(line.jobs, max_tokens)
         while tokens_of(parts) > 2 * line.tokens_in_turn(parts):
             parts.pop()
-        return self._taken(parts, is_of_all=line is self._all)
+        return self._taken(parts, is_due=True, is_of_all=line is self._all)
 
     def take_short(self, max_tokens: int) -> list[Part]:
         """A batch of requests of one batch of at most so many tokens; empty where none waits."""
@@ -96,9 +100,12 @@ class Waiting:
         others = (job for job in self._heap if job is not first)
         return self._taken(self._fill(chain((first,), others), max_tokens))
 
-    def _taken(self, parts: list[Part], *, is_of_all: bool = False) -> list[Part]:
+    def _taken(
+        self, parts: list[Part], *, is_due: bool = False, is_of_all: bool = False
+    ) -> list[Part]:
         """Count what is taken, and take it from those that wait."""
-        self._virtual_time += tokens_of(parts) / len(self)
+        if not is_due:
+            self._virtual_time += tokens_of(parts) / len(self)
         self._hurried.count(parts, is_theirs=is_of_all)
         self._all.count(parts)
         for job, planned in parts:
@@ -107,6 +114,8 @@ class Waiting:
             self._all.forget(job, planned.tokens)
             self._hurried.forget(job, planned.tokens)
         self._reorder(parts)
+        if self._heap:
+            self._virtual_time = max(self._virtual_time, self._heap[0].virtual_start)
         return parts
 
     def _first_short(self, max_tokens: int) -> Job | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -193,6 +194,37 @@ def test_no_more_joins_the_oldest_out_of_turn_than_it_has_itself() -> None:
         queue.add(4)
     queue.waiting._all._overtaking_tokens = 2 * _HEAD_START_TOKENS
     assert 2 == len(queue.take())
+
+
+@pytest.mark.parametrize("others", [1, 2, 3, 8, 16])
+def test_whoever_comes_waits_for_one_batch_of_each_however_long_they_have_run(others: int) -> None:
+    """Half of the time that is their turns, the other half is that of the oldest."""
+    queue = Queue()
+    for _ in range(others):
+        queue.add(*[100] * 2000)
+    waits = []
+    for _ in range(10):
+        for _ in range(100):
+            queue.take()
+        waits.append(queue.take_until_done(queue.add(100)))
+    assert max(waits) <= 2 * (others + 1) * _BATCH_TOKENS + _HEAD_START_TOKENS
+
+
+@pytest.mark.parametrize("others", [2, 3, 8])
+def test_bulk_work_that_comes_later_gets_no_more_than_others(others: int) -> None:
+    """It starts where they are, not where they began."""
+    queue = Queue()
+    jobs = [queue.add(*[100] * 2000) for _ in range(others)]
+    for _ in range(200 * others):
+        queue.take()
+    late = queue.add(*[100] * 2000)
+    before = [job.waiting_tokens for job in jobs]
+    for _ in range(100 * others):
+        queue.take()
+    given = [most - job.waiting_tokens for job, most in zip(jobs, before, strict=True)]
+    assert late.waiting_tokens < 2000 * 100
+    assert 200_000 - late.waiting_tokens <= min(given[1:]) + 3 * _BATCH_TOKENS
+    assert min(given[1:]) <= 200_000 - late.waiting_tokens + 3 * _BATCH_TOKENS
 
 
 # Queries beside bulk work
