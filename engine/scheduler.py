@@ -175,10 +175,11 @@ class ServerScheduler:
             Whether the request is done in time only if it is hurried.
         """
         rate, waiting = self._throughput.tokens_per_second, self._waiting
-        if waiting.tokens and waiting.tokens + tokens > self._max_queue_tokens:
+        too_many = min(waiting.tokens, waiting.tokens + tokens - self._max_queue_tokens)
+        if too_many > 0:
             raise OverloadedError(
                 "Too much work waits already. Try again later.",
-                retry_after_seconds=waiting.tokens / rate if rate else _UNKNOWN_WAIT_SECONDS,
+                retry_after_seconds=too_many / rate if rate else _UNKNOWN_WAIT_SECONDS,
             )
         if deadline_seconds is None or rate is None or not waiting.tokens:
             return False

@@ -559,6 +559,27 @@ def test_a_request_beyond_the_limit_is_refused() -> None:
         assert (1, 1, 30) == waiting(scheduler.state())
 
 
+@pytest.mark.parametrize(("batches", "too_many"), [(1, 100), (2, 200), (50, 200)])
+def test_a_full_queue_says_when_the_request_fits(batches: int, too_many: int) -> None:
+    """Not when all is done that waits; but of one that never fits beside others, that."""
+    gate = Gate()
+    gate.open()
+    with serving(Runs(), gate, max_queue_tokens=200) as scheduler:
+        result(scheduler.submit(bulk(1)))
+        gate.close()
+        futures = [scheduler.submit(bulk(1))]
+        assert gate.arrived.wait(PATIENCE_SECONDS)
+        futures.append(scheduler.submit(bulk(2)))
+        with pytest.raises(OverloadedError) as caught:
+            scheduler.submit(bulk(batches))
+        rate = scheduler.state().tokens_per_second
+        assert rate is not None
+        assert caught.value.retry_after_seconds == pytest.approx(too_many / rate)
+        gate.open()
+        for future in futures:
+            result(future)
+
+
 def test_an_empty_queue_takes_a_request_of_any_size() -> None:
     """A request over the queue's limit is not refused for ever."""
     runs = Runs()
