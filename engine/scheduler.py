@@ -102,7 +102,7 @@ class ServerScheduler:
         self._running = 0
         self._running_tokens = 0
         self._running_bulk = 0
-        self._throughput = Throughput()
+        self._throughput = Throughput(full_tokens=limits.max_batch_tokens // 2)
         self._closed = False
         self._threads = [
             threading.Thread(

@@ -8,9 +8,15 @@ _SMOOTHING = 0.9
 
 
 class Throughput:
-    """Tokens a second over the last batches, each weighted by its tokens. Not thread-safe."""
+    """Tokens a second over the last batches, each weighted by its tokens. Not thread-safe.
 
-    def __init__(self) -> None:
+    Once there was a batch of `full_tokens`, only such count: a small one takes several times as
+    long for its tokens, and says little of how soon much work will be done.
+    """
+
+    def __init__(self, full_tokens: int = 0) -> None:
+        self._full_tokens = full_tokens
+        self._was_full = False
         self._tokens = 0.0
         self._seconds = 0.0
 
@@ -30,6 +36,12 @@ class Throughput:
         batches, in which work would be refused that can be done. Where the very first hung, that
         is seen by the next one, and only that one counts.
         """
+        if tokens < self._full_tokens:
+            if self._was_full:
+                return
+        elif not self._was_full:
+            self._was_full = True
+            self._tokens = self._seconds = 0.0
         expected = self.seconds_for(tokens)
         if expected:
             if UNUSUAL * seconds < expected:

@@ -42,3 +42,16 @@ def test_a_runtime_that_is_slow_from_now_on_is_believed_after_a_few_batches() ->
     for _ in range(50):
         throughput.add(100, 100.0)
     assert 1.0 == pytest.approx(throughput.tokens_per_second, rel=0.01)
+
+
+def test_small_batches_count_only_until_there_is_a_full_one() -> None:
+    """However many they are: they take longer for their tokens."""
+    throughput = Throughput(full_tokens=50)
+    for _ in range(60):
+        throughput.add(10, 1.0)
+    assert 10.0 == pytest.approx(throughput.tokens_per_second)
+    throughput.add(50, 0.5)
+    throughput.add(49, 10.0)
+    assert 100.0 == pytest.approx(throughput.tokens_per_second)
+    throughput.add(50, 1.0)
+    assert 50 < (throughput.tokens_per_second or 0) < 100
