@@ -6,39 +6,22 @@ import math
 import os
 import platform
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
-_CGROUP = Path("/sys/fs/cgroup")
+from engine.cgroup import cpu_share
+
 _CPUINFO = Path("/proc/cpuinfo")
 _BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 _INT8_FLAGS = frozenset({"amx_int8", "avx512_vnni", "avx_vnni"})
 _X86 = frozenset({"x86_64", "amd64", "i386", "i686"})
 
 
-def available_cpus(cgroup: Path = _CGROUP) -> int:
-    """CPUs to plan threads for, at least 1; a share of 1.5 CPUs counts as 2.
-
-    `cgroup` is where the kernel shows this process's control group.
-    """
+def available_cpus(share: Callable[[], float | None] = cpu_share) -> int:
+    """CPUs to plan threads for, at least 1; a share of 1.5 CPUs counts as 2."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    share = _cgroup_share(cgroup)
-    return max(1, min(affinity or 1, math.ceil(share) if share else affinity or 1))
-
-
-def _cgroup_share(cgroup: Path) -> float | None:
-    """CPUs that the cgroup allows (v2, else v1), or None without a limit."""
-    try:
-        quota, period = (cgroup / "cpu.max").read_text("ascii").split()
-    except (OSError, ValueError):
-        try:
-            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text("ascii").strip()
-            period = (cgroup / "cpu/cpu.cfs_period_us").read_text("ascii").strip()
-        except OSError:
-            return None
-    if quota in ("max", "-1"):
-        return None
-    return int(quota) / int(period)
+    allowed = share()
+    return max(1, min(affinity or 1, math.ceil(allowed) if allowed else affinity or 1))
 
 
 def has_bf16(cpuinfo: Path = _CPUINFO) -> bool:
