@@ -54,7 +54,7 @@ class Tokenizer:
         self.max_request_tokens = max_request_tokens
         self._prompts = dict(prompts)
         self._default_prompt_name = default_prompt_name
-        self._prefix, self._suffix = _special_ids(tokenizer)
+        self._prefix, self._suffix = special_ids(tokenizer)
         self._prompt_ids = {name: self._ids(text) for name, text in prompts.items()}
 
     @classmethod
@@ -244,7 +244,7 @@ class Tokenizer:
         return np.array(encoding.ids, dtype=np.int32)
 
 
-def _special_ids(tokenizer: tokenizers.Tokenizer) -> tuple[IntArray, IntArray]:
+def special_ids(tokenizer: tokenizers.Tokenizer) -> tuple[IntArray, IntArray]:
     """The ids that the tokenizer puts before and after every text."""
     probe = tokenizer.encode("a", add_special_tokens=False).ids
     framed = tokenizer.encode("a", add_special_tokens=True).ids

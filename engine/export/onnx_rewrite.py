@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from engine.export.graph import FUSED, Graph
 from engine.types import FloatArray
 
+_PRODUCTS = frozenset({"MatMul", "Attention"})
 Encoded = TypeVar("Encoded")
 """A matrix in the form in which the new products take it."""
 
@@ -85,10 +86,9 @@ class GraphRewrite(ABC, Generic[Encoded]):
 
     def matrix(self, name: str) -> FloatArray | None:
         """A weight of the old graph, if it is a matrix in float32."""
-        if name not in self._weights or len(self._weights[name].dims) != 2:
+        if name not in self._weights or not _is_matrix(self._weights[name]):
             return None
-        values = self.read(name)
-        return values.astype(np.float32, copy=False) if values.dtype == np.float32 else None
+        return self.read(name).astype(np.float32, copy=False)
 
     def _product(self, node: onnx.NodeProto) -> bool:
         values, weight = node.input
@@ -137,6 +137,21 @@ class GraphRewrite(ABC, Generic[Encoded]):
             more_outputs=node.output[1:],
             attributes={row.name: onnx.helper.get_attribute_value(row) for row in node.attribute},
         )
+
+
+def product_inputs(graph: onnx.GraphProto) -> list[str]:
+    """What meets constant float32 matrices in products, in the order of the nodes."""
+    constants = {weight.name for weight in graph.initializer if _is_matrix(weight)}
+    found = [
+        node.input[0]
+        for node in graph.node
+        if node.op_type in _PRODUCTS and node.input[1] in constants
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _is_matrix(weight: onnx.TensorProto) -> bool:
+    return len(weight.dims) == 2 and weight.data_type == onnx.TensorProto.FLOAT
 
 
 def _infos(values: Sequence[onnx.ValueInfoProto]) -> dict[str, tuple[int, list[str | int]]]:

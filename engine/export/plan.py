@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from engine.errors import ExportError
 from engine.export.gguf_file import GgufFile
 from engine.export.gguf_precision import GGUF_PRECISIONS, write_at_precision
 from engine.export.model_source import ModelSource, OnnxFile
+from engine.export.moments import second_moments
 from engine.export.onnx_blocks import write_block_onnx
 from engine.export.onnx_int8 import write_int8_onnx
 from engine.export.onnx_writer import write_onnx
 from engine.export.options import ONNX_PRECISIONS, ExportOptions
 from engine.export.progress import Progress
+from engine.export.token_samples import TokenSample, sample_tokens
 from engine.model import BundleFile, FileRole, sha256_of
 
 
@@ -95,13 +98,20 @@ class WeightsWriter:
         exact = self.work / "exact.onnx"
         if precision == "int8":
             write_onnx(GgufFile(self.source.most_exact), exact)
-            return write_int8_onnx(exact, path)
+            return write_int8_onnx(exact, path, second_moments(exact, self._token_samples()))
         blocks = self.source.gguf.get(precision, self.work / f"{precision}.gguf")
         if not blocks.exists():
             self._gguf(precision, blocks)
         source = GgufFile(blocks)
         write_onnx(source, exact)
         return write_block_onnx(source, exact, path)
+
+    def _token_samples(self) -> Sequence[TokenSample]:
+        return sample_tokens(
+            self.source.tokenizer_json,
+            vocabulary_size=self.source.vocabulary_size,
+            max_input_tokens=self.source.facts.max_input_tokens,
+        )
 
     def _ready_onnx(self, precision: str) -> OnnxFile | None:
         """An ONNX file is copied only where there are no GGUF weights to make it of."""

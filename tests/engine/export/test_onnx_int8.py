@@ -14,8 +14,10 @@ from engine.backends.onnx import OnnxBackend
 from engine.cpu import has_exact_int8
 from engine.errors import ConfigurationError, ExportError
 from engine.export.graph import Graph
-from engine.export.onnx_int8 import Quants, write_int8_onnx
+from engine.export.moments import second_moments
+from engine.export.onnx_int8 import outlying_channels, write_int8_onnx
 from engine.export.onnx_writer import write_onnx
+from engine.export.token_samples import TokenSample
 from engine.golden import closeness
 from engine.types import Encoding, FloatArray, IntArray, Pooling
 from tests.engine.embedding import embed_in_batches
@@ -43,7 +45,8 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         TorchVectors.load(source / "golden.json").input_ids,
     )
     write_onnx(to_gguf(source, directory / "model.gguf"), found.fp32)
-    write_int8_onnx(found.fp32, found.int8)
+    samples = [TokenSample(ids[np.newaxis]) for ids in found.sequences]
+    write_int8_onnx(found.fp32, found.int8, second_moments(found.fp32, samples))
     return found
 
 
@@ -55,14 +58,16 @@ def _embed(path: Path, precision: str, sequences: list[IntArray], size: int = 1)
     return vectors
 
 
-def test_no_product_with_a_constant_is_left_in_float32(exported: Exported) -> None:
+def test_only_products_of_few_large_channels_are_left_in_float32(exported: Exported) -> None:
     model = onnx.load(exported.int8, load_external_data=False)
-    constants = {weight.name for weight in model.graph.initializer}
+    constants = {weight.name: weight.dims for weight in model.graph.initializer}
     operators = [node.op_type for node in model.graph.node]
     assert "Attention" not in operators
     assert "MatMulIntegerToFloat" in operators
     for node in model.graph.node:
-        assert node.op_type != "MatMul" or not constants & set(node.input)
+        if node.op_type == "MatMul" and node.input[1] in constants:
+            whole = constants[node.input[1].removesuffix(".exact") + ".quants"]
+            assert constants[node.input[1]][0] <= whole[0] // 8
 
 
 @runs
@@ -81,19 +86,7 @@ def test_a_vector_does_not_depend_on_its_batch(exported: Exported, size: int) ->
     assert np.abs(alone - backwards).max() <= 1e-6
 
 
-def test_a_matrix_is_its_two_levels() -> None:
-    """To a step of the second level, which is the column's largest / 127 / 254."""
-    matrix = np.random.default_rng(3).normal(size=(48, 16)).astype(np.float32)
-    matrix[:, 3] = 0
-    matrix[7, 5] = 90
-    found = Quants.of(matrix)
-    steps = found.scales / 254
-    total = found.high * found.scales + found.low * steps
-    assert np.abs(found.high).max() <= 127
-    assert (np.abs(total - matrix) <= steps * 0.51).all()
-
-
-def _norm_and_product(write: Callable[[Graph], object], path: Path) -> Path:
+def _graph(write: Callable[[Graph], object], path: Path) -> Path:
     with path.with_name("data").open("wb") as data:
         graph = Graph(data, "data")
         write(graph)
@@ -106,36 +99,71 @@ def _norm_and_product(write: Callable[[Graph], object], path: Path) -> Path:
     return path
 
 
-@runs
-def test_the_range_of_a_norm_holds_its_most_extreme_output(tmp_path: Path) -> None:
-    """A row with all of its variance in one channel reaches the bound; nothing is cut off."""
-    scale = np.linspace(0.1, 4, 32, dtype=np.float32)
-    bias = np.linspace(-1, 2, 32, dtype=np.float32)
-
+def _product(path: Path, matrix: FloatArray) -> Path:
     def write(graph: Graph) -> None:
-        names = [graph.weight("scale", scale), graph.weight("bias", bias)]
-        normed = graph.node("LayerNormalization", ["x", *names], "normed", attributes={"axis": -1})
-        graph.node("MatMul", [normed, graph.weight("m", np.eye(32, dtype=np.float32))], "y")
+        graph.node("MatMul", ["x", graph.weight("m", matrix)], "y")
 
-    fp32 = _norm_and_product(write, tmp_path / "fp32.onnx")
-    write_int8_onnx(fp32, tmp_path / "int8.onnx")
-    rows = np.concatenate([np.eye(32), -np.eye(32)]).astype(np.float32) * 100
-    expected, found = (
-        onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(
-            None, {"x": rows}
-        )[0]
-        for path in (fp32, tmp_path / "int8.onnx")
-    )
-    assert np.abs(expected).max() > 22
-    assert np.abs(expected - found).max() <= 1e-3
+    return _graph(write, path)
+
+
+def _run(path: Path, rows: FloatArray) -> FloatArray:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    found: FloatArray = session.run(None, {"x": rows})[0]
+    return found
+
+
+def _rows(large: int | None) -> FloatArray:
+    rows = np.random.default_rng(5).normal(size=(200, 32)).astype(np.float32)
+    if large is not None:
+        rows[:, large] *= 1000
+    return rows
+
+
+@runs
+@pytest.mark.parametrize("large", [None, 0, 31])
+def test_a_large_channel_costs_the_others_nothing(tmp_path: Path, large: int | None) -> None:
+    """It stays float32; in the range that it needs, the others would all be zero."""
+    rows = _rows(large)
+    fp32 = _product(tmp_path / "fp32.onnx", np.eye(32, dtype=np.float32))
+    write_int8_onnx(fp32, tmp_path / "int8.onnx", {"x": rows.T @ rows})
+    found = _run(tmp_path / "int8.onnx", rows)
+    exact = [] if large is None else [large]
+    np.testing.assert_array_equal(rows[:, exact], found[:, exact])
+    small = np.delete(np.abs(rows), exact, axis=1).max(axis=1, keepdims=True)
+    assert (np.abs(rows - found) <= small / 127 * 0.51).all()
+
+
+def test_the_same_export_gives_the_same_bytes(tmp_path: Path) -> None:
+    rows = _rows(3)
+    fp32 = _product(tmp_path / "fp32.onnx", rows[:32])
+    moments = {"x": rows.T @ rows}
+    path = tmp_path / "int8.onnx"
+    first = write_int8_onnx(fp32, path, moments).read_bytes(), path.read_bytes()
+    assert first == (write_int8_onnx(fp32, path, moments).read_bytes(), path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([1.0] * 32, []),
+        ([0.0] * 32, []),
+        ([0.0] * 31 + [5.0], []),
+        ([0.0] * 24 + [1.0] * 7 + [3.1], [31]),
+        ([4.0, 1.0, 1.0, 9.0] + [1.0] * 28, [0, 3]),
+        ([1.0] * 26 + [4.0, 5.0, 6.0, 7.0, 8.0, 9.0], [28, 29, 30, 31]),
+    ],
+)
+def test_outlying_channels_are_over_three_times_the_median(
+    sizes: list[float], expected: list[int]
+) -> None:
+    """Of those that are ever more than zero; at most one channel in eight, the largest ones."""
+    assert expected == outlying_channels(np.square(sizes)).tolist()
 
 
 def test_a_graph_without_constant_matrices_is_refused(tmp_path: Path) -> None:
-    fp32 = _norm_and_product(
-        lambda graph: graph.node("Identity", ["x"], "y"), tmp_path / "fp32.onnx"
-    )
+    fp32 = _graph(lambda graph: graph.node("Identity", ["x"], "y"), tmp_path / "fp32.onnx")
     with pytest.raises(ExportError, match="no product"):
-        write_int8_onnx(fp32, tmp_path / "int8.onnx")
+        write_int8_onnx(fp32, tmp_path / "int8.onnx", {})
 
 
 def test_a_cpu_whose_sums_overflow_is_refused(
