@@ -16,6 +16,7 @@
     │   ├── ShuttingDownError
     │   └── OverloadedError
     ├── DeadlineExceededError
+    │   └── DeadlineTooNearError
     ├── BackendError                 the runtime failed
     │   ├── NonFiniteError
     │   └── FailedInputError         at one input, also when it was computed alone
@@ -184,6 +185,19 @@ class DeadlineExceededError(EmbellamaError):
     """The deadline passed before the work was done; what had not run was dropped."""
 
     code = "deadline_exceeded"
+
+
+class DeadlineTooNearError(DeadlineExceededError):
+    """The request can't be done in the time that is left; said before anything is computed."""
+
+    def __init__(self, *, needed_seconds: float, left_seconds: float, largest_batch: int) -> None:
+        super().__init__(
+            f"The request needs about {needed_seconds:.1f} s, but {left_seconds:.1f} s are left. "
+            f"Nothing was computed. About {largest_batch} of its inputs fit: send fewer at a time."
+        )
+        self.needed_seconds = needed_seconds
+        self.left_seconds = left_seconds
+        self.largest_batch = largest_batch
 
 
 class BackendError(EmbellamaError):

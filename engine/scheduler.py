@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from engine.batching import BatchLimits
-from engine.errors import OverloadedError
+from engine.errors import DeadlineTooNearError, OverloadedError
 from engine.jobs import Compute, Job, JobOutput, Part, run, shutting_down
 from engine.line import tokens_of
 from engine.throughput import Throughput
@@ -29,6 +29,9 @@ from engine.types import Encoding
 from engine.waiting import Waiting
 
 _UNKNOWN_WAIT_SECONDS = 1.0
+_SURELY_LATE = 1.5
+"""A request that alone would take so many times as long as it has is refused. What it takes is
+known by other requests, whose batches may have been slower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Scheduler(Protocol):
         Raises:
             OverloadedError: the queue is full, or so long that by the measured throughput the
                 request may not be done within `deadline_seconds`.
+            DeadlineTooNearError: it would take far longer than that, even alone.
             ShuttingDownError: the scheduler was closed.
         """
         ...
@@ -127,6 +131,8 @@ class ServerScheduler:
         with self._lock:
             if self._closed:
                 raise shutting_down()
+            if deadline_seconds is not None:
+                self._check_alone(job, deadline_seconds)
             hurried = self._check_load(job.waiting_tokens, deadline_seconds)
             if job.batches:
                 self._waiting.add(job, hurried=hurried)
@@ -167,6 +173,18 @@ class ServerScheduler:
             job.fail(shutting_down())
         for thread in self._threads:
             thread.join()
+
+    def _check_alone(self, job: Job, deadline_seconds: float) -> None:
+        """Refuse what would not even be done in time if nobody else asked. The lock is held."""
+        needed = self._throughput.seconds_for(job.waiting_tokens)
+        if needed is None or not self._throughput.is_of_full_batches:
+            return
+        if needed > _SURELY_LATE * deadline_seconds:
+            raise DeadlineTooNearError(
+                needed_seconds=needed,
+                left_seconds=max(0.0, deadline_seconds),
+                largest_batch=int(len(job.encodings) * max(0.0, deadline_seconds) / needed),
+            )
 
     def _check_load(self, tokens: int, deadline_seconds: float | None) -> bool:
         """Refuse what does not fit, or may not be done in time. The lock is held.

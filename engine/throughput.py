@@ -25,6 +25,11 @@ class Throughput:
         """The measured speed; None before the first batch."""
         return self._tokens / self._seconds if self._seconds else None
 
+    @property
+    def is_of_full_batches(self) -> bool:
+        """Whether it says how soon much work will be done."""
+        return self._was_full
+
     def seconds_for(self, tokens: int) -> float | None:
         """How long so many tokens would take; None before the first batch."""
         return tokens * self._seconds / self._tokens if self._tokens else None

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from engine import errors as engine_errors
 from engine.errors import (
-    DeadlineExceededError,
+    DeadlineTooNearError,
     EmbellamaError,
     InvalidInputError,
     OverloadedError,
@@ -153,19 +153,6 @@ class ResponseTooLargeError(EmbellamaError):
         self.inputs = inputs
         self.predicted = predicted
         self.limit = limit
-        self.largest_batch = largest_batch
-
-
-class DeadlineTooNearError(DeadlineExceededError):
-    """The request can't be done in the time that is left; said before anything is computed."""
-
-    def __init__(self, *, needed_seconds: float, left_seconds: float, largest_batch: int) -> None:
-        super().__init__(
-            f"The request needs about {needed_seconds:.1f} s, but {left_seconds:.1f} s are left. "
-            f"Nothing was computed. About {largest_batch} of its inputs fit: send fewer at a time."
-        )
-        self.needed_seconds = needed_seconds
-        self.left_seconds = left_seconds
         self.largest_batch = largest_batch
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from starlette.types import Scope
 
 from engine import Engine
+from engine.errors import DeadlineTooNearError
 from functions.aws.answer_size import answer_bytes, largest_batch
 from functions.aws.events import ALLOWANCES, Allowance, Gateway, gateway_of, started_at
 from functions.aws.speed import Speed
-from functions.errors import DeadlineTooNearError, ResponseTooLargeError
+from functions.errors import ResponseTooLargeError
 from functions.platform_limits import Admit, WantedAnswer
 
 _MARGIN_SECONDS = 0.5

@@ -17,7 +17,13 @@ from hypothesis import strategies as st
 
 from engine.backends.fake import FakeBackend
 from engine.batching import BatchLimits
-from engine.errors import BackendError, FailedInputError, OverloadedError, ShuttingDownError
+from engine.errors import (
+    BackendError,
+    DeadlineTooNearError,
+    FailedInputError,
+    OverloadedError,
+    ShuttingDownError,
+)
 from engine.inline import InlineScheduler
 from engine.jobs import JobOutput
 from engine.pooling import pool
@@ -440,10 +446,6 @@ def test_requests_of_one_batch_do_not_take_the_express_thread_beside_each_other(
 def test_a_request_that_would_miss_its_deadline_is_refused() -> None:
     """By the measured throughput: at once, with a time after which it would be in time."""
     gate = Gate()
-    with serving(Runs()) as scheduler:
-        result(scheduler.submit(bulk(5)))
-        rate = scheduler.state().tokens_per_second
-        assert rate is not None
     with serving(Runs(), gate) as scheduler:
         running = scheduler.submit(bulk(1))
         assert gate.arrived.wait(PATIENCE_SECONDS)
@@ -455,13 +457,29 @@ def test_a_request_that_would_miss_its_deadline_is_refused() -> None:
         futures = [scheduler.submit(bulk(1))]
         assert gate.arrived.wait(PATIENCE_SECONDS)
         futures.append(scheduler.submit(bulk(1)))
+        rate = scheduler.state().tokens_per_second
+        assert rate is not None
         with pytest.raises(OverloadedError) as caught:
-            scheduler.submit(bulk(1), deadline_seconds=1e-9)
+            scheduler.submit(bulk(1), deadline_seconds=100 / rate)  # what it would take alone
         assert caught.value.retry_after_seconds > 0
         futures.append(scheduler.submit(bulk(1), deadline_seconds=1e9))
         gate.open()
         for future in futures:
             result(future)
+
+
+def test_a_request_that_alone_would_take_far_too_long_is_refused_at_once() -> None:
+    """Though nobody else asks; it is told how many of its sequences would be done."""
+    clock = iter(range(1000))
+    with serving(Runs(), clock=lambda: float(next(clock))) as scheduler:  # a batch a second
+        result(scheduler.submit(encodings_of([40])))
+        result(scheduler.submit(bulk(4), deadline_seconds=1.0))  # no full batch measured
+        with pytest.raises(DeadlineTooNearError) as caught:
+            scheduler.submit(bulk(8), deadline_seconds=5.0)
+        found = caught.value
+        assert (8.0, 5.0, 5) == (found.needed_seconds, found.left_seconds, found.largest_batch)
+        assert 6 == len(result(scheduler.submit(bulk(6), deadline_seconds=4.1)))
+        assert 8 == len(result(scheduler.submit(bulk(8))))
 
 
 @dataclass
