@@ -29,8 +29,8 @@ class EngineConfig(BaseModel):
     precision: str = Field(
         "auto",
         description="Precision to run, such as fp32, f16, bf16, q8_0 or int8; auto takes the most "
-        "exact file of the bundle, or bf16 on OpenVINO where that is certified to a cosine of "
-        "0.9999 and can be run.",
+        "exact file of the bundle, or bf16 on OpenVINO where that can be run, and nothing that is "
+        "certified to a cosine below 0.9999 to the source, unless it is the source itself.",
     )
     gpu: bool = Field(
         default=False,

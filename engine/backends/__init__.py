@@ -6,22 +6,22 @@ import importlib.util
 from dataclasses import dataclass
 
 from engine.backends.base import Backend
+from engine.certified import agreement_of, computed_precision, holds, is_source
 from engine.config import BackendChoice, EngineConfig
 from engine.cpu import has_bf16
 from engine.errors import ConfigurationError
 from engine.model import BundleFile, FileRole, ModelBundle
+from engine.precisions import EXACT, EXACTNESS
 
-_EXACTNESS = ("fp32", "f32", "f16", "bf16", "q8_0", "int8")
-"""What `auto` looks for, the most exact one first; then it takes whatever there is."""
-_EXACT = frozenset({"fp32", "f32", "f16"})
 _ROLES = {
     BackendChoice.ONNX: FileRole.ONNX,
     BackendChoice.GGUF: FileRole.GGUF,
     BackendChoice.OPENVINO: FileRole.ONNX,
 }
 _FP32, _BF16 = "fp32", "bf16"
+_AUTO = "auto"
 _AUTO_COSINE = 0.9999
-"""Smallest certified cosine of a computation that `auto` takes in place of the exact one."""
+"""Smallest certified cosine of what the precision `auto` serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,63 +42,134 @@ def choose(bundle: ModelBundle, config: EngineConfig, *, fast_bf16: bool | None 
         fast_bf16: whether OpenVINO is installed and the CPU has bf16; looked up if None.
 
     Raises:
-        ConfigurationError: the bundle has no file that the options ask for.
+        ConfigurationError: the bundle has no file that the options ask for, or none that the
+            precision `auto` may serve.
     """
+    asked = f"engine={config.engine.value} was asked for"
     if config.engine is BackendChoice.OPENVINO:
-        return _choose_openvino(bundle, config, "engine=openvino was asked for")
+        return _choose_openvino(bundle, config, asked)
     if config.engine is not BackendChoice.AUTO:
-        entry = _choose_file(bundle, config.engine, config.precision)
-        return Choice(config.engine, entry, f"engine={config.engine.value} was asked for")
+        return _choose_runtime(bundle, config, (config.engine,), asked)
     if config.gpu:
-        return _choose_runtime(bundle, config, BackendChoice.GGUF, BackendChoice.ONNX)
+        order = (BackendChoice.GGUF, BackendChoice.ONNX)
+        return _choose_runtime(bundle, config, order, "auto takes gguf on a GPU")
     if config.precision == _BF16 and _FP32 in _files(bundle, BackendChoice.OPENVINO):
         return _choose_openvino(bundle, config, "bf16 on a CPU is computed by openvino")
-    certified = _certified_cosine(bundle)
-    exact_enough = config.precision == "auto" and certified >= _AUTO_COSINE
+    certified = _certified_on_openvino(bundle)
+    exact_enough = config.precision == _AUTO and certified >= _AUTO_COSINE
     if exact_enough and (_has_fast_bf16() if fast_bf16 is None else fast_bf16):
         reason = f"auto takes bf16 on openvino, certified to a cosine of {certified:.6f}"
         return _choose_openvino(bundle, config, reason)
-    return _choose_runtime(bundle, config, BackendChoice.ONNX, BackendChoice.GGUF)
+    order = (BackendChoice.ONNX, BackendChoice.GGUF)
+    return _choose_runtime(bundle, config, order, "auto takes onnx on a CPU")
 
 
 def _choose_runtime(
-    bundle: ModelBundle, config: EngineConfig, preferred: BackendChoice, other: BackendChoice
+    bundle: ModelBundle, config: EngineConfig, order: tuple[BackendChoice, ...], reason: str
 ) -> Choice:
-    """The preferred runtime, unless only the other one has a file, or an exact one for `auto`."""
-    reason = f"auto takes {preferred.value} on a {'GPU' if config.gpu else 'CPU'}"
-    files, others = _files(bundle, preferred), _files(bundle, other)
+    """The first runtime, unless only another one has what is asked for, or has it more exact."""
+    if config.precision == _AUTO:
+        return _choose_for_auto(bundle, order, reason)
+    precision = config.precision
+    having = [backend for backend in order if precision in _files(bundle, backend)]
+    if not having:
+        backends = [backend for backend in order if _files(bundle, backend)] or order
+        raise _no_file(bundle, backends[0], precision)
+    if having[0] is not order[0]:
+        reason += f", but only {having[0].value} has a {precision} file"
+    return Choice(having[0], _files(bundle, having[0])[precision], reason)
+
+
+def _choose_for_auto(bundle: ModelBundle, order: tuple[BackendChoice, ...], reason: str) -> Choice:
+    """Of the first runtime that has one, the most exact file that `auto` may serve."""
+    allowed = [
+        (backend, file)
+        for backend in order
+        for _, file in _by_exactness(_files(bundle, backend))
+        if _auto_may_serve(bundle, backend, file)
+    ]
+    if not allowed:
+        return Choice(*_what_was_refused(bundle, order), reason)
+    exact = [(backend, file) for backend, file in allowed if (file.precision or _FP32) in EXACT]
+    backend, file = (exact or allowed)[0]
+    if backend is not order[0]:
+        lacking = "exact enough" if _files(bundle, order[0]) else f"{order[0].value}"
+        reason += f", but the bundle has no {lacking} file for it"
+    return Choice(backend, file, reason)
+
+
+def _auto_may_serve(bundle: ModelBundle, backend: BackendChoice, file: BundleFile) -> bool:
+    """Whether its vectors are the source's to a cosine of 0.9999, as far as anyone measured.
+
+    So it is for what was certified to be as close, for the source's own file, and for float
+    weights whose runtime was missing when the bundle was made.
+    """
+    row = agreement_of(bundle.manifest, file, backend.value)
+    precision = computed_precision(file, backend.value)
+    own = backend is not BackendChoice.OPENVINO and is_source(bundle.manifest, file)
+    if row is None:
+        return own or precision in EXACT
+    return holds(row, precision) and (own or row.min_cosine >= _AUTO_COSINE)
+
+
+def _what_was_refused(
+    bundle: ModelBundle, order: tuple[BackendChoice, ...]
+) -> tuple[BackendChoice, BundleFile]:
+    """The most exact file, where loading says what is wrong with it: no file can be asked for.
+
+    Raises:
+        ConfigurationError: there is one that can be, or there is none at all.
+    """
+    files = [
+        (backend, file)
+        for backend in order
+        for _, file in _by_exactness(_files(bundle, backend))
+        if backend is not BackendChoice.OPENVINO or file.precision in (None, _FP32)
+    ]
     if not files:
-        entry = _choose_file(bundle, other, config.precision)
-        return Choice(other, entry, f"{reason}, but the bundle has no {preferred.value} file")
-    if config.precision == "auto" and _EXACT.isdisjoint(files) and not _EXACT.isdisjoint(others):
-        entry = _choose_file(bundle, other, config.precision)
-        return Choice(other, entry, f"{reason}, but only {other.value} has an exact file")
-    return Choice(preferred, _choose_file(bundle, preferred, config.precision), reason)
+        wanted = _FP32 if order[0] is BackendChoice.OPENVINO else _AUTO
+        raise _no_file(bundle, order[0], wanted)
+    found, usable = [], []
+    for backend, file in files:
+        precision = computed_precision(file, backend.value)
+        row = agreement_of(bundle.manifest, file, backend.value)
+        if row is None or holds(row, precision):
+            usable.append(precision)
+        measured = "not measured" if row is None else f"{row.min_cosine:.6f}"
+        found.append(f"{precision} on {backend.value} ({measured})")
+    if not usable:
+        return files[0]
+    raise ConfigurationError(
+        f"{bundle.manifest.name} has no file that the precision auto may serve: it must be "
+        f"certified to a cosine of {_AUTO_COSINE} to the source. It has: {', '.join(found)}. "
+        f"Ask for one by --precision, such as --precision {usable[0]}."
+    )
 
 
 def _choose_openvino(bundle: ModelBundle, config: EngineConfig, reason: str) -> Choice:
     if config.gpu:
         raise ConfigurationError("OpenVINO runs on the CPU here. Start without --gpu.")
-    if config.precision not in ("auto", _BF16):
+    if config.precision not in (_AUTO, _BF16):
         raise ConfigurationError(
             f"OpenVINO computes in bf16 here, not in {config.precision!r}. Start with --precision "
             "bf16, or with --engine onnx."
         )
-    return Choice(
-        BackendChoice.OPENVINO, _choose_file(bundle, BackendChoice.OPENVINO, _FP32), reason
-    )
+    backend = BackendChoice.OPENVINO
+    file = _files(bundle, backend).get(_FP32)
+    if file is None:
+        raise _no_file(bundle, backend, _FP32)
+    if config.precision == _AUTO and not _auto_may_serve(bundle, backend, file):
+        return Choice(*_what_was_refused(bundle, (backend,)), reason)
+    return Choice(backend, file, reason)
 
 
-def _certified_cosine(bundle: ModelBundle) -> float:
+def _certified_on_openvino(bundle: ModelBundle) -> float:
     """What the certificate says of the fp32 ONNX file on OpenVINO; 0 if nothing, or no pass."""
     file = _files(bundle, BackendChoice.OPENVINO).get(_FP32)
-    certificate = bundle.manifest.certificate
-    if file is None or certificate is None:
+    if file is None:
         return 0.0
-    for row in certificate.files:
-        if (row.path, row.backend) == (file.path, BackendChoice.OPENVINO.value) and row.passed:
-            return row.min_cosine
-    return 0.0
+    row = agreement_of(bundle.manifest, file, BackendChoice.OPENVINO.value)
+    return row.min_cosine if row is not None and holds(row, _BF16) else 0.0
 
 
 def _has_fast_bf16() -> bool:
@@ -164,16 +235,18 @@ def open_openvino(bundle: ModelBundle, file: BundleFile, *, threads: int | None 
     )
 
 
-def _choose_file(bundle: ModelBundle, backend: BackendChoice, precision: str) -> BundleFile:
-    files = _files(bundle, backend)
-    for wanted in (*_EXACTNESS, *sorted(files)) if precision == "auto" else (precision,):
-        if wanted in files:
-            return files[wanted]
-    offered = ", ".join(sorted(files)) or "none"
-    raise ConfigurationError(
-        f"{bundle.manifest.name} has no {backend.value} file of the precision {precision!r}. "
-        f"It has: {offered}."
-    )
+def _no_file(bundle: ModelBundle, backend: BackendChoice, precision: str) -> ConfigurationError:
+    """Says what there is."""
+    name = bundle.manifest.name
+    offered = ", ".join(sorted(_files(bundle, backend))) or "none"
+    which = "" if precision == _AUTO else f" of the precision {precision!r}"
+    message = f"{name} has no {backend.value} file{which}. It has: {offered}."
+    return ConfigurationError(message)
+
+
+def _by_exactness(files: dict[str, BundleFile]) -> list[tuple[str, BundleFile]]:
+    ranks = {precision: rank for rank, precision in enumerate(EXACTNESS)}
+    return sorted(files.items(), key=lambda item: (ranks.get(item[0], len(ranks)), item[0]))
 
 
 def _files(bundle: ModelBundle, backend: BackendChoice) -> dict[str, BundleFile]:

@@ -16,8 +16,7 @@ from engine.export.checkpoint import Checkpoint
 from engine.export.from_checkpoint import facts_of
 from engine.export.model_source import ModelSource, OnnxFile, Opening
 from engine.export.options import Facts
-from engine.export.weights import combined_sha256
-from engine.model import sha256_of
+from engine.model import combined_sha256, sha256_of
 from engine.pooling import pool
 from engine.postprocess import finish
 from engine.types import Batch, Encoding, FloatArray, IntArray, Pooling

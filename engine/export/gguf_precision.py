@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from engine.errors import ExportError
 from engine.export.gguf_file import GgufFile
+from engine.precisions import GGUF_PRECISIONS
 from engine.types import FloatArray
 
-GGUF_PRECISIONS = ("f32", "f16", "q8_0")
-"""Precisions that can be written, the most exact one first."""
 _FILE_TYPE = {
     "f32": gguf.LlamaFileType.ALL_F32,
     "f16": gguf.LlamaFileType.MOSTLY_F16,

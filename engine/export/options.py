@@ -8,9 +8,6 @@ from dataclasses import dataclass, field, replace
 from engine.errors import ExportError
 from engine.types import Pooling
 
-ONNX_PRECISIONS = ("fp32", "q8_0", "int8")
-"""Precisions that can be written, the most exact one first."""
-
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:

@@ -9,16 +9,17 @@ from pathlib import Path
 
 from engine.errors import ExportError
 from engine.export.gguf_file import GgufFile
-from engine.export.gguf_precision import GGUF_PRECISIONS, write_at_precision
+from engine.export.gguf_precision import write_at_precision
 from engine.export.model_source import ModelSource, OnnxFile
 from engine.export.moments import second_moments
 from engine.export.onnx_blocks import write_block_onnx
 from engine.export.onnx_int8 import write_int8_onnx
 from engine.export.onnx_writer import write_onnx
-from engine.export.options import ONNX_PRECISIONS, ExportOptions
+from engine.export.options import ExportOptions
 from engine.export.progress import Progress
 from engine.export.token_samples import TokenSample, sample_tokens
 from engine.model import BundleFile, FileRole, sha256_of
+from engine.precisions import GGUF_PRECISIONS, ONNX_PRECISIONS
 
 
 @dataclass(frozen=True, slots=True)

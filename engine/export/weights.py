@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from engine.errors import ExportError
-from engine.model import sha256_of
+from engine.model import combined_sha256, sha256_of
 from engine.types import FloatArray
 
 
@@ -56,10 +55,3 @@ def _names(file: safe_open) -> list[str]:
 def weights_sha256(paths: Sequence[Path]) -> str:
     """Hash of the weights: the file's own, or of the parts' hashes in order of their names."""
     return combined_sha256([sha256_of(path) for path in paths])
-
-
-def combined_sha256(hashes: Sequence[str]) -> str:
-    """The only hash, or the hash of all."""
-    if len(hashes) == 1:
-        return hashes[0]
-    return hashlib.sha256("".join(hashes).encode("ascii")).hexdigest()

@@ -188,7 +188,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "lambda")
     parser.add_argument("--bundle", type=Path, help="a bundle; by default none is added")
-    parser.add_argument("--precision", help="the only precision to add; by default all of them")
+    parser.add_argument(
+        "--precision",
+        help="the only precision to add; by default all of them. For one below a certified cosine "
+        "of 0.9999, such as int8, the function needs EMBELLAMA_PRECISION, too",
+    )
     parser.add_argument("--machine", choices=["x86_64", "aarch64"], default="x86_64")
     parser.add_argument("--python", help=f"an interpreter of version {PYTHON_VERSION}")
     parser.add_argument("--zip", type=Path)

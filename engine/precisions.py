@@ -1,0 +1,11 @@
+"""Precisions of weights files, by their names: which can be made, and which is more exact."""
+
+from __future__ import annotations
+
+GGUF_PRECISIONS = ("f32", "f16", "q8_0")
+ONNX_PRECISIONS = ("fp32", "q8_0", "int8")
+"""What an export can write, the most exact one first."""
+EXACTNESS = ("fp32", "f32", "f16", "bf16", "q8_0", "int8")
+"""The most exact one first; others come after these."""
+EXACT = frozenset({"fp32", "f32", "f16"})
+"""What keeps the vectors of float weights to a cosine of 0.9999, as far as anyone measured."""
