@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from engine.model import FileRole
+
 GGUF_PRECISIONS = ("f32", "f16", "q8_0")
 ONNX_PRECISIONS = ("fp32", "q8_0", "int8")
+EXPORTED_PRECISIONS = {FileRole.GGUF: GGUF_PRECISIONS, FileRole.ONNX: ONNX_PRECISIONS}
 """What an export can write, the most exact one first."""
 EXACTNESS = ("fp32", "f32", "f16", "bf16", "q8_0", "int8")
 """The most exact one first; others come after these."""

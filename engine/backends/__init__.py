@@ -11,7 +11,7 @@ from engine.config import BackendChoice, EngineConfig
 from engine.cpu import has_bf16
 from engine.errors import ConfigurationError
 from engine.model import BundleFile, FileRole, ModelBundle
-from engine.precisions import EXACT, EXACTNESS
+from engine.precisions import EXACT, EXACTNESS, EXPORTED_PRECISIONS
 
 _ROLES = {
     BackendChoice.ONNX: FileRole.ONNX,
@@ -236,12 +236,18 @@ def open_openvino(bundle: ModelBundle, file: BundleFile, *, threads: int | None 
 
 
 def _no_file(bundle: ModelBundle, backend: BackendChoice, precision: str) -> ConfigurationError:
-    """Says what there is."""
-    name = bundle.manifest.name
+    """Says what there is, and how to make what is asked for, or else what can be asked for."""
+    name, role = bundle.manifest.name, _ROLES[backend]
     offered = ", ".join(sorted(_files(bundle, backend))) or "none"
     which = "" if precision == _AUTO else f" of the precision {precision!r}"
     message = f"{name} has no {backend.value} file{which}. It has: {offered}."
-    return ConfigurationError(message)
+    exported = EXPORTED_PRECISIONS[role]
+    wanted = exported[0] if precision == _AUTO else precision
+    if wanted in exported:
+        made = f"embellama export SOURCE --output DIR --{role.value} {wanted}"
+        return ConfigurationError(f"{message} Make one with: {made}.")
+    known = ", ".join(dict.fromkeys((_AUTO, *sorted(_files(bundle, backend)), *exported)))
+    return ConfigurationError(f"{message} What can be made and asked for: {known}.")
 
 
 def _by_exactness(files: dict[str, BundleFile]) -> list[tuple[str, BundleFile]]:

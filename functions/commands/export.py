@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.precisions import GGUF_PRECISIONS, ONNX_PRECISIONS
 from engine.types import Pooling
 from functions.commands.info import summary
 
@@ -62,13 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
-    for kind, precisions in (("gguf", "f32, f16, q8_0"), ("onnx", "fp32, q8_0, int8")):
+    for kind, precisions in (("gguf", GGUF_PRECISIONS), ("onnx", ONNX_PRECISIONS)):
         parser.add_argument(
             f"--{kind}",
             action="append",
             metavar="PRECISION",
-            help=f"precision of a {kind.upper()} file to make: {precisions}, or that of the "
-            f"source, or none; repeatable (default: the most exact one, but q8_0 stays q8_0)",
+            help=f"precision of a {kind.upper()} file to make: {', '.join(precisions)}, or that of "
+            f"the source, or none; repeatable (default: the most exact one, but q8_0 stays q8_0)",
         )
 
 

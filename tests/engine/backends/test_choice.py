@@ -187,8 +187,30 @@ def test_what_the_bundle_lacks_is_refused() -> None:
     """The message says what there is."""
     with pytest.raises(ConfigurationError, match=r"'f16'.*fp32, q8_0"):
         chosen(BOTH, precision="f16")
-    with pytest.raises(ConfigurationError, match=r"no onnx file\. It has: none"):
+    with pytest.raises(ConfigurationError, match=r"no onnx file\. It has: none.*--onnx fp32\."):
         chosen(bundle_of(gguf="f16"), engine=BackendChoice.ONNX)
+
+
+@pytest.mark.parametrize(
+    ("options", "cure"),
+    [
+        ({"precision": "int8"}, "Make one with: {export} --onnx int8."),
+        ({"precision": "int8", "engine": "onnx"}, "Make one with: {export} --onnx int8."),
+        ({"precision": "f16", "gpu": True}, "Make one with: {export} --gguf f16."),
+        ({"precision": "q5", "gpu": True}, "{known}: auto, f32, q8_0, f16."),
+        ({"precision": "int4"}, "{known}: auto, fp32, q8_0, int8."),
+        ({"precision": ""}, "{known}: auto, fp32, q8_0, int8."),
+        ({"precision": "INT8"}, "{known}: auto, fp32, q8_0, int8."),
+    ],
+)
+def test_a_precision_that_is_lacking_is_made_or_is_none(
+    options: dict[str, object], cure: str
+) -> None:
+    """The message has the command for what an export can make, else what can be asked for."""
+    with pytest.raises(ConfigurationError) as refused:
+        chosen(BOTH, **options)
+    export, known = "embellama export SOURCE --output DIR", "What can be made and asked for"
+    assert refused.value.message.endswith(f". {cure.format(export=export, known=known)}")
 
 
 def certified(min_cosine: float) -> ModelBundle:
