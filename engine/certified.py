@@ -26,6 +26,11 @@ def agreement_of(manifest: Manifest, file: BundleFile, backend: str) -> Agreemen
     return min(found, key=lambda row: (holds(row, precision), row.min_cosine), default=None)
 
 
+def not_measured(file: BundleFile, backend: str) -> str:
+    """For people: that the certificate has no row of this file on this backend."""
+    return f"{file.path} was not measured on {backend} when the bundle was made"
+
+
 def required_cosine(row: Agreement, precision: str) -> float:
     """What the row's cosine must reach: its own tolerance, but never less than the precision's."""
     return max(row.tolerance, minimum_cosine(precision))

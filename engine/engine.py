@@ -15,6 +15,7 @@ import numpy as np
 from engine.backends import choose, open_backend, weights_of
 from engine.backends.base import Backend
 from engine.breaker import BreakerState
+from engine.certified import not_measured
 from engine.config import EngineConfig
 from engine.errors import (
     ConfigurationError,
@@ -101,7 +102,7 @@ class Engine:
         bundle = ModelBundle.open(directory)
         tokenizer = _open_tokenizer(bundle, config)
         choice = choose(bundle, config)
-        check_certified(bundle, choice.file, choice.backend.value)
+        measured = check_certified(bundle, choice.file, choice.backend.value)
         weights = WeightsWatch([bundle.path(entry) for entry in weights_of(bundle, choice)])
         try:
             backend = open_backend(
@@ -112,6 +113,8 @@ class Engine:
             raise
         engine = cls(bundle.manifest, tokenizer, backend, config, inline=inline, weights=weights)
         engine.reason = choice.reason
+        if measured is None:
+            engine.reason += f"; {not_measured(choice.file, choice.backend.value)}"
         try:
             check_golden(bundle, tokenizer, engine._scheduler, backend.precision)
         except BaseException:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.certified import agreement_of, computed_precision, holds, required_cosine
 from engine.errors import CertificateError
 from engine.golden import GoldenSet, GoldenText, closeness, minimum_cosine
-from engine.model import BundleFile, FileRole, ModelBundle
+from engine.model import Agreement, BundleFile, FileRole, ModelBundle
 from engine.scheduler import Scheduler
 from engine.tokenizer import Tokenizer
 from engine.types import FloatArray, Truncate
@@ -14,11 +15,14 @@ from engine.types import FloatArray, Truncate
 _TEXTS = 5
 
 
-def check_certified(bundle: ModelBundle, file: BundleFile, backend: str) -> None:
-    """Refuse a bundle without measurements, and a file whose own on this backend did not pass.
+def check_certified(bundle: ModelBundle, file: BundleFile, backend: str) -> Agreement | None:
+    """Refuse a bundle without measurements, and a file whose own on this backend falls short.
 
-    A file for a runtime that the exporting machine lacked has no measurement; it is served if the
-    golden texts pass here.
+    What `passed` says of a cosine below the tolerance does not count.
+
+    Returns:
+        The file's measurement; None for a runtime that the exporting machine lacked. Such a file
+        is served if the golden texts pass here.
 
     Raises:
         CertificateError: nothing was certified, or this file was found wanting.
@@ -29,12 +33,17 @@ def check_certified(bundle: ModelBundle, file: BundleFile, backend: str) -> None
             "The bundle has no certificate: nobody measured its vectors. Make it with embellama "
             "export."
         )
-    for row in certificate.files:
-        if (row.path, row.backend) == (file.path, backend) and not row.passed:
-            raise CertificateError(
-                f"{file.path} on {backend} has a cosine of {row.min_cosine:.6f} to its source "
-                f"by the bundle's certificate, below the tolerance of {row.tolerance}."
-            )
+    row = agreement_of(bundle.manifest, file, backend)
+    precision = computed_precision(file, backend)
+    if row is None or holds(row, precision):
+        return row
+    required = required_cosine(row, precision)
+    found = f"{file.path} on {backend} has a cosine of {row.min_cosine:.6f} to its source"
+    if row.min_cosine >= required:
+        raise CertificateError(f"{found} by the bundle's certificate, which says it did not pass.")
+    raise CertificateError(
+        f"{found} by the bundle's certificate, below the tolerance of {required}."
+    )
 
 
 def check_golden(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from engine.backends import open_openvino
 from engine.backends.base import Backend
+from engine.certified import agreement_of, computed_precision, holds
 from engine.errors import BundleError, ConfigurationError, EmbellamaError, IntegrityError
 from engine.golden import GoldenSet, closeness, minimum_cosine
 from engine.model import Agreement, BundleFile, FileRole, ModelBundle
@@ -53,11 +54,17 @@ class FileReport:
     agreement: Agreement | None = None
     error: str | None = None
     not_checked: str | None = None
+    certified_cosine: float | None = None
+    """The smallest one by the certificate; None if nobody measured it when the bundle was made."""
+    refused: bool = False
+    """Whether the certificate itself is below the tolerance, so that it is never served."""
 
     @property
     def failed(self) -> bool:
-        """Whether it was run, and is not what was certified."""
-        return self.error is not None or (self.agreement is not None and not self.agreement.passed)
+        """Whether it was run, and falls short here or by its certificate."""
+        if self.agreement is None:
+            return self.error is not None
+        return self.refused or not self.agreement.passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,17 +192,17 @@ def measure(
 
 def _check(bundle: ModelBundle, run: Run, golden: GoldenSet) -> FileReport:
     entry = run.entry
-    row = FileReport(entry.path, run.backend, run.precision)
+    row = _certified(bundle, run)
     reason = missing_runtime(run.backend)
     if reason is not None:
-        return FileReport(row.path, row.backend, row.precision, not_checked=reason)
+        return replace(row, not_checked=reason)
     manifest = bundle.manifest
     try:
         backend = open_run(bundle, run)
     except ConfigurationError as exc:
-        return FileReport(row.path, row.backend, row.precision, not_checked=exc.message)
+        return replace(row, not_checked=exc.message)
     except BundleError as exc:
-        return FileReport(row.path, row.backend, row.precision, error=exc.message)
+        return replace(row, error=exc.message)
     try:
         agreement = measure(
             backend,
@@ -205,10 +212,20 @@ def _check(bundle: ModelBundle, run: Run, golden: GoldenSet) -> FileReport:
             normalize=manifest.normalize,
         )
     except EmbellamaError as exc:
-        return FileReport(row.path, row.backend, row.precision, error=exc.message)
+        return replace(row, error=exc.message)
     finally:
         backend.close()
-    return FileReport(row.path, row.backend, row.precision, agreement)
+    return replace(row, agreement=agreement)
+
+
+def _certified(bundle: ModelBundle, run: Run) -> FileReport:
+    """What the certificate says, before anything runs."""
+    found = agreement_of(bundle.manifest, run.entry, run.backend)
+    report = FileReport(run.entry.path, run.backend, run.precision)
+    if found is None:
+        return report
+    refused = not holds(found, computed_precision(run.entry, run.backend))
+    return replace(report, certified_cosine=found.min_cosine, refused=refused)
 
 
 def _other_ids(bundle: ModelBundle, golden: GoldenSet) -> tuple[str, ...]:

@@ -70,5 +70,15 @@ def _row(report: FileReport) -> tuple[str, ...]:
         f"{found.max_abs_diff:.1e}",
         f"{found.top10_agreement:.3f}",
         f"{found.tolerance}",
-        "passed" if found.passed else "FAILED",
+        _result(report, passed=found.passed),
     )
+
+
+def _result(report: FileReport, *, passed: bool) -> str:
+    if not passed:
+        return "FAILED"
+    if report.refused:
+        return f"FAILED: its certificate has {report.certified_cosine:.7f}, so it is not served"
+    if report.certified_cosine is None:
+        return "passed, but was not measured when the bundle was made"
+    return "passed"

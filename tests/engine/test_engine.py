@@ -40,6 +40,7 @@ from tests.engine.bundles import (
     write_graph,
     write_manifest,
 )
+from tests.engine.certificates import agreement, certificate
 from tests.engine.making import PATIENCE_SECONDS, Gate, failing
 
 T = TypeVar("T")
@@ -520,7 +521,49 @@ def test_asking_whether_it_is_available_tries_it_after_the_pause() -> None:
 
 def test_a_bundle_that_nobody_measured_is_not_served(tmp_path: Path) -> None:
     """Without a certificate, or with one of no file, the server is not to be ready."""
-    for certificate in (None, CERTIFICATE.model_copy(update={"files": ()})):
-        write_bundle(tmp_path, certificate=certificate)
+    for given in (None, CERTIFICATE.model_copy(update={"files": ()})):
+        write_bundle(tmp_path, certificate=given)
         with pytest.raises(CertificateError, match="no certificate"):
             Engine.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"min_cosine": 0.9998},
+        {"min_cosine": 0.5, "tolerance": 0.4},
+        {"min_cosine": 0.9998, "tolerance": -1.0},
+        {"passed": False},
+    ],
+)
+def test_a_file_that_was_certified_below_its_tolerance_is_not_served(
+    tmp_path: Path, row: dict[str, object]
+) -> None:
+    """By the cosine and by the precision's own tolerance, whatever the row says else."""
+    write_bundle(tmp_path)
+    write_manifest(tmp_path, certificate=certificate(agreement(**row)))
+    with pytest.raises(CertificateError, match=r"model\.onnx on onnx has a cosine of"):
+        Engine.open(tmp_path)
+
+
+def test_the_worst_of_several_rows_of_a_file_counts(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+    rows = (agreement(), agreement(min_cosine=0.9), agreement())
+    write_manifest(tmp_path, certificate=certificate(*rows))
+    with pytest.raises(CertificateError, match=r"a cosine of 0\.9"):
+        Engine.open(tmp_path)
+
+
+@pytest.mark.parametrize("row", [{"path": "other.onnx"}, {"backend": "gguf"}])
+def test_a_file_that_nobody_measured_is_served_and_the_reason_says_so(
+    tmp_path: Path, row: dict[str, object]
+) -> None:
+    """The golden texts of the start speak for it; the log has the reason."""
+    write_bundle(tmp_path)
+    with Engine.open(tmp_path) as engine:
+        assert "not measured" not in engine.reason
+    write_manifest(tmp_path, certificate=certificate(agreement(**row)))
+    with Engine.open(tmp_path) as engine:
+        assert engine.reason.endswith(
+            "; model.onnx was not measured on onnx when the bundle was made"
+        )

@@ -100,6 +100,42 @@ def test_a_file_that_does_not_load_fails_and_the_others_are_still_measured(copy:
     assert rows["model.q8_0.onnx"].agreement is not None
 
 
+def _recertify(directory: Path, **changes: object) -> None:
+    """Change what the certificate says of `model.onnx`; without changes it says nothing."""
+    document = json.loads((directory / "manifest.json").read_bytes())
+    rows = document["certificate"]["files"]
+    own = [row for row in rows if (row["path"], row["backend"]) == ("model.onnx", "onnx")]
+    others = [row for row in rows if row not in own]
+    document["certificate"]["files"] = others + [row | changes for row in own if changes]
+    (directory / "manifest.json").write_text(json.dumps(document))
+
+
+def _fp32(directory: Path) -> FileReport:
+    report = verify(ModelBundle.open(directory))
+    found = [row for row in report.files if (row.path, row.backend) == ("model.onnx", "onnx")]
+    assert report.passed is not found[0].failed
+    return found[0]
+
+
+def test_a_file_without_a_row_in_the_certificate_is_measured_and_said_to_have_none(
+    copy: Path,
+) -> None:
+    """As where its runtime was missing when the bundle was made."""
+    assert (_fp32(copy).certified_cosine or 0.0) >= 0.9999
+    _recertify(copy)
+    row = _fp32(copy)
+    assert row.agreement is not None
+    assert (row.failed, row.certified_cosine) == (False, None)
+
+
+def test_a_certificate_below_its_tolerance_fails_whatever_it_says(copy: Path) -> None:
+    """Such a file is not served, however it computes here."""
+    _recertify(copy, min_cosine=0.9998, passed=True)
+    row = _fp32(copy)
+    assert row.agreement is not None
+    assert (row.agreement.passed, row.failed, row.certified_cosine) == (True, True, 0.9998)
+
+
 def test_without_golden_texts_there_is_nothing_to_verify(copy: Path) -> None:
     document = json.loads((copy / "manifest.json").read_bytes())
     document["files"] = [row for row in document["files"] if row["role"] != "golden"]

@@ -56,3 +56,26 @@ def test_the_summary_has_the_files_and_their_certificate(
     assert "model.onnx onnx fp32 0.1 MB" in out
     assert "64 texts, 2026-01-01T00:00:00Z reference: a reference" in out
     assert "model.onnx onnx min cosine 0.999990 (tolerance 0.9999) passed" in out
+    assert "not measured" not in out
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"path": "other.onnx"}, "model.onnx onnx not measured"),
+        ({"backend": "openvino"}, "model.onnx onnx not measured"),
+        ({"min_cosine": 0.9998}, "min cosine 0.999800 (tolerance 0.9999) FAILED"),
+        ({"min_cosine": 0.5, "tolerance": 0.4}, "min cosine 0.500000 (tolerance 0.4) FAILED"),
+    ],
+)
+def test_the_summary_says_what_the_certificate_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], row: dict[str, object], expected: str
+) -> None:
+    """A file that nobody measured, and a row that says passed and is below its tolerance."""
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    entry = BundleFile(
+        role=FileRole.ONNX, path="model.onnx", sha256="0" * 64, bytes=1, precision="fp32"
+    )
+    manifest = with_certificate(_manifest(), certificate(agreement(**row)), entry)
+    assert main(["info", _write(tmp_path, manifest)]) == 0
+    assert expected in " ".join(capsys.readouterr().out.split())

@@ -76,6 +76,8 @@ def test_failures_and_what_was_not_checked_say_why() -> None:
             FileReport("a.gguf", "gguf", "f32", not_checked="it is not installed"),
             FileReport("b.onnx", "onnx", "fp32", failed),
             FileReport("c.onnx", "onnx", "q8_0", error="can't load"),
+            FileReport("d.onnx", "onnx", "fp32", agreement()),
+            FileReport("e.onnx", "onnx", "fp32", agreement(), certified_cosine=0.999, refused=True),
         ),
     )
     lines = [" ".join(line.split()) for line in verify._table(report).splitlines()]
@@ -83,4 +85,14 @@ def test_failures_and_what_was_not_checked_say_why() -> None:
     assert "a.gguf gguf f32 - - - - - not checked: it is not installed" in lines
     assert "b.onnx onnx fp32 0.5000000 0.6000000 7.0e-01 0.800 0.9999 FAILED" in lines
     assert "c.onnx onnx q8_0 - - - - - FAILED: can't load" in lines
+    assert any(
+        line.startswith("d.onnx")
+        and line.endswith("passed, but was not measured when the bundle was made")
+        for line in lines
+    )
+    assert any(
+        line.startswith("e.onnx")
+        and line.endswith("FAILED: its certificate has 0.9990000, so it is not served")
+        for line in lines
+    )
     assert lines[-1] == "FAILED"
