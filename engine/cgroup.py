@@ -44,9 +44,11 @@ def _groups(membership: Path) -> tuple[str, str]:
 def _upwards(root: Path, path: str) -> Iterator[Path]:
     """The directories of a group and of those above it, up to the root.
 
-    A group that lies outside of what the process may see begins with `..`.
+    One that begins with `..` lies outside of what the process may see.
     """
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    parts = [part for part in path.split("/") if part]
+    if ".." in parts:
+        parts = []
     for count in range(len(parts), -1, -1):
         yield root.joinpath(*parts[:count])
 
@@ -65,7 +67,7 @@ def _share(quota: str, period: str) -> Iterator[float]:
     if quota.strip() not in _UNLIMITED:
         try:
             share = int(quota) / int(period)
-        except (ValueError, ZeroDivisionError):
+        except (ValueError, ArithmeticError):
             return
         if share > 0:
             yield share
@@ -73,6 +75,6 @@ def _share(quota: str, period: str) -> Iterator[float]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8", "surrogateescape")
     except (OSError, ValueError):
         return ""

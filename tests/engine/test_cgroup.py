@@ -58,7 +58,15 @@ def test_the_smallest_limit_of_all_above_counts(tmp_path: Path) -> None:
 
 def test_a_group_outside_of_what_is_seen_leaves_the_root(tmp_path: Path) -> None:
     v2(tmp_path, "100000 100000\n")
+    v2(tmp_path / "elsewhere", "50000 100000\n")
     assert share(tmp_path, "0::/../../elsewhere") == 1.0
+
+
+def test_a_name_that_is_not_text_hides_no_limit(tmp_path: Path) -> None:
+    v2(tmp_path, "100000 100000\n")
+    membership = tmp_path / "membership"
+    membership.write_bytes(b"1:name=\xff:/\xff\n0::/\xff/a\n")
+    assert cpu_share(tmp_path, membership) == 1.0
 
 
 @pytest.mark.parametrize("name", ["cpu", "cpu,cpuacct"])
