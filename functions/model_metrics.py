@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from engine import Engine
+from engine.certified import agreement_of, computed_precision
 from engine.scheduler import QueueState
 from functions.models import ModelRegistry, ModelState, ServedModel
 from functions.version import version
@@ -87,17 +88,13 @@ def _certificates(models: list[ServedModel]) -> Metric:
 
 def certified_cosine(engine: Engine) -> float | None:
     """The lowest certified cosine of the file that runs, or None if nothing is certified."""
-    certificate = engine.manifest.certificate
-    if certificate is None:
-        return None
-    precisions = {entry.path: entry.precision for entry in engine.manifest.files}
-    cosines = [
-        agreement.min_cosine
-        for agreement in certificate.files
-        if agreement.backend == engine.backend.name
-        and precisions.get(agreement.path) == engine.backend.precision
+    backend = engine.backend
+    rows = [
+        agreement_of(engine.manifest, file, backend.name)
+        for file in engine.manifest.files
+        if computed_precision(file, backend.name) == backend.precision
     ]
-    return min(cosines, default=None)
+    return min((row.min_cosine for row in rows if row is not None), default=None)
 
 
 def _queues(models: list[ServedModel]) -> Iterator[Metric]:

@@ -183,6 +183,20 @@ def test_the_certificate_of_the_file_that_runs_counts(engine: Engine) -> None:
     assert _value(client, "embellama_certificate_min_cosine", model="fake-model") == 0.99999
 
 
+def test_the_certificate_of_bf16_is_that_of_the_fp32_file_on_openvino(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO computes what is stored as fp32 in bf16."""
+    monkeypatch.setattr(engine.backend, "name", "openvino")
+    monkeypatch.setattr(engine.backend, "precision", "bf16")
+    certify(
+        engine,
+        agreement(backend="openvino", min_cosine=0.99995),
+        agreement(backend="onnx", min_cosine=1.0),
+    )
+    assert certified_cosine(engine) == 0.99995
+
+
 def test_the_process_is_measured_too(client: TestClient) -> None:
     assert _value(client, "process_resident_memory_bytes") > 0
 
