@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -23,7 +22,6 @@ from engine.errors import (
     DimensionsError,
     FailedInputError,
     IntegrityError,
-    ShuttingDownError,
     UnavailableError,
 )
 from engine.jobs import JobOutput
@@ -33,7 +31,8 @@ from engine.postprocess import cut
 from engine.runner import Runner
 from engine.scheduler import QueueState
 from engine.self_check import check_certified, check_golden
-from engine.tokenizer import Tokenizer
+from engine.tokenize_line import TokenizeLine
+from engine.tokenizer import Tokenizer, size_of
 from engine.types import (
     BatchReport,
     EmbedResult,
@@ -73,7 +72,7 @@ class Engine:
         self.reason = "the backend was given"
         """Why this backend was chosen, in one sentence for the log."""
         self._dimensions = (manifest.dimensions, *manifest.matryoshka_dimensions)
-        self._tokenize_threads = ThreadPoolExecutor(1, thread_name_prefix="embellama-tokenize")
+        self._tokenize_line = TokenizeLine(config.max_queue_tokens)
         self._weights = weights
         self._runner = Runner(backend, manifest, config, tokenizer.shortest(), weights)
         self._scheduler = self._runner.make_scheduler(config, inline=inline)
@@ -209,24 +208,20 @@ class Engine:
     ) -> list[Encoding]:
         """What `embed` would compute: the ids, with prompts and special tokens.
 
-        Long inputs are tokenized on a thread, so that the event loop is not blocked.
+        Long inputs are tokenized on a thread, so that the event loop is not blocked. Cancelling
+        the caller drops what has not been tokenized yet.
 
         Raises:
             InvalidInputError: the request is wrong; the error names the field.
+            OverloadedError: too much text waits to be tokenized.
             ShuttingDownError: the engine was closed.
         """
-
-        def encode() -> list[Encoding]:
-            return self.tokenizer.encode(inputs, truncate=truncate, prompt_name=prompt_name)
-
         if _is_small(inputs):
-            return encode()
-        try:
-            encodings = self._tokenize_threads.submit(encode)
-        except RuntimeError as exc:  # the threads were shut down
-            raise ShuttingDownError(
-                "The server is shutting down.", retry_after_seconds=1.0
-            ) from exc
+            return self.tokenizer.encode(inputs, truncate=truncate, prompt_name=prompt_name)
+        encodings = self._tokenize_line.submit(
+            self.tokenizer.encode_in_steps(inputs, truncate=truncate, prompt_name=prompt_name),
+            characters=self.tokenizer.expected_characters(inputs, truncate),
+        )
         return await asyncio.wrap_future(encodings)
 
     @property
@@ -280,7 +275,7 @@ class Engine:
     def close(self) -> None:
         """Finish the batches that run, refuse what waits, free the model."""
         self._scheduler.close()
-        self._tokenize_threads.shutdown()
+        self._tokenize_line.close()
         self.backend.close()
         if self._weights is not None:
             self._weights.close()
@@ -374,11 +369,5 @@ def _naming_inputs(places: Sequence[int], inputs: object) -> Iterator[None]:
 def _is_small(inputs: object) -> bool:
     """Whether tokenizing takes so little time that a thread would cost more."""
     if isinstance(inputs, str) or not isinstance(inputs, Sequence):
-        return _size(inputs) <= _SMALL_CHARACTERS
-    return len(inputs) <= _SMALL_INPUTS and sum(map(_size, inputs)) <= _SMALL_CHARACTERS
-
-
-def _size(item: object) -> int:
-    if isinstance(item, np.ndarray):
-        return item.size
-    return len(item) if isinstance(item, Sequence) else 1
+        return size_of(inputs) <= _SMALL_CHARACTERS
+    return len(inputs) <= _SMALL_INPUTS and sum(map(size_of, inputs)) <= _SMALL_CHARACTERS

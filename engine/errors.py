@@ -5,6 +5,7 @@
     │   ├── EmptyInputError
     │   ├── MalformedTextError
     │   ├── InputTooLongError
+    │   ├── UnbrokenTextError
     │   ├── TokenIdError
     │   ├── TooManyInputsError
     │   ├── TooManyTokensError
@@ -66,17 +67,36 @@ class MalformedTextError(InvalidInputError):
 
 
 class InputTooLongError(InvalidInputError):
-    """One input has more tokens than the model takes, and truncation was not asked for."""
+    """One input has more tokens than the model takes, and truncation was not asked for.
+
+    Where not `counted`, a very long text was not read to its end: it has at least `tokens`.
+    """
 
     code = "context_length_exceeded"
 
-    def __init__(self, *, param: str, tokens: int, limit: int) -> None:
+    def __init__(self, *, param: str, tokens: int, limit: int, counted: bool = True) -> None:
         super().__init__(
-            f"{param} has {tokens} tokens, but this model takes at most {limit}. "
-            "Shorten it, or send truncate='end' or 'start'.",
+            f"{param} has {'' if counted else 'at least '}{tokens} tokens, but this model takes "
+            f"at most {limit}. Shorten it, or send truncate='end' or 'start'.",
             param=param,
         )
         self.tokens = tokens
+        self.limit = limit
+        self.counted = counted
+
+
+class UnbrokenTextError(InvalidInputError):
+    """A text has a stretch that can only be tokenized as a whole, and it is too long for that."""
+
+    code = "unbroken_text"
+
+    def __init__(self, *, param: str, limit: int) -> None:
+        super().__init__(
+            f"{param} has a stretch of more than {limit} characters in which no word follows "
+            "another after a space or another mark that ends a word. Shorten it, or break it with "
+            "spaces.",
+            param=param,
+        )
         self.limit = limit
 
 

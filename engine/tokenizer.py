@@ -20,11 +20,14 @@ from engine.errors import (
     TooManyTokensError,
     UnknownPromptError,
 )
+from engine.pieces import PieceReader, Steps, TextIds
 from engine.types import Encoding, Inputs, IntArray, Truncate
 
 _EMPTY_IDS: IntArray = np.zeros(0, dtype=np.int32)
 _NOT_IDS = (str, bytes, bytearray, memoryview)
 """Sequences that are neither several texts nor token ids."""
+_ITEMS = (str, Sequence, np.ndarray)
+"""What a list of several inputs has; one of ids has numbers."""
 
 
 class Tokenizer:
@@ -56,6 +59,7 @@ class Tokenizer:
         self._default_prompt_name = default_prompt_name
         self._prefix, self._suffix = special_ids(tokenizer)
         self._prompt_ids = {name: self._ids(text) for name, text in prompts.items()}
+        self._reader = PieceReader(tokenizer, max_input_tokens)
 
     @classmethod
     def from_file(
@@ -112,6 +116,35 @@ class Tokenizer:
         Raises:
             InvalidInputError: one of its subclasses, naming the field at fault.
         """
+        steps = self.encode_in_steps(inputs, truncate=truncate, prompt_name=prompt_name)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                encodings: list[Encoding] = stop.value
+                return encodings
+
+    def expected_characters(self, inputs: Inputs, truncate: Truncate) -> int:
+        """About how many characters, or ids, `encode` will have to look at."""
+        if isinstance(inputs, str):
+            return self._reader.expected_characters(len(inputs), truncate)
+        if len(inputs) > self.max_client_batch_size or not isinstance(inputs[0], _ITEMS):
+            return len(inputs)  # Refused, or the ids of one input.
+        return sum(
+            self._reader.expected_characters(len(item), truncate)
+            if isinstance(item, str)
+            else size_of(item)
+            for item in inputs
+        )
+
+    def encode_in_steps(
+        self,
+        inputs: Inputs,
+        *,
+        truncate: Truncate = Truncate.NONE,
+        prompt_name: str | None = None,
+    ) -> Steps[list[Encoding]]:
+        """Same as `encode`, in steps of a bounded size where the tokenizer allows it."""
         truncate = Truncate(truncate)
         prompt_name = self._default_prompt_name if prompt_name is None else prompt_name
         if prompt_name is not None and prompt_name not in self._prompts:
@@ -120,12 +153,14 @@ class Tokenizer:
         if len(items) > self.max_client_batch_size:
             raise TooManyInputsError(inputs=len(items), limit=self.max_client_batch_size)
         if isinstance(items[0], str):
-            rows = self._encode_texts(items, prompt_name, single)
+            texts = self._checked_texts(items, prompt_name, single)
+            rows = yield from self._encode_texts(texts, truncate, prompt_name, single)
         else:
-            rows = [
-                self._complete(self._checked_ids(item, _param(index, single)), prompt_name)
-                for index, item in enumerate(items)
-            ]
+            rows = []
+            for index, item in enumerate(items):
+                yield size_of(item)
+                ids = self._checked_ids(item, _param(index, single))
+                rows.append(TextIds(self._complete(ids, prompt_name), whole=True))
         encodings = [
             self._fit(row, truncate, prompt_name, _param(index, single))
             for index, row in enumerate(rows)
@@ -135,9 +170,9 @@ class Tokenizer:
             raise TooManyTokensError(tokens=total, limit=self.max_request_tokens)
         return encodings
 
-    def _encode_texts(
+    def _checked_texts(
         self, items: Sequence[object], prompt_name: str | None, single: bool
-    ) -> list[IntArray]:
+    ) -> list[str]:
         texts: list[str] = []
         prompt = "" if prompt_name is None else self._prompts[prompt_name]
         for index, item in enumerate(items):
@@ -153,9 +188,19 @@ class Tokenizer:
                     param=_param(index, single),
                 )
             texts.append(prompt + item)
+        return texts
+
+    def _encode_texts(
+        self, texts: Sequence[str], truncate: Truncate, prompt_name: str | None, single: bool
+    ) -> Steps[list[TextIds]]:
+        prompt = _EMPTY_IDS if prompt_name is None else self._prompt_ids[prompt_name]
+        params = [_param(index, single) for index in range(len(texts))]
+        found = yield from self._reader.read(
+            texts, truncate, head_tokens=prompt.size, params=params
+        )
         return [
-            np.array(encoding.ids, dtype=np.int32)
-            for encoding in self._tokenizer.encode_batch_fast(texts)
+            TextIds(np.concatenate([self._prefix, row.ids, self._suffix]), row.whole)
+            for row in found
         ]
 
     def _checked_ids(self, item: object, param: str) -> IntArray:
@@ -202,15 +247,21 @@ class Tokenizer:
         return bool(np.array_equal(ids[ids.size - self._suffix.size :], self._suffix))
 
     def _fit(
-        self, ids: IntArray, truncate: Truncate, prompt_name: str | None, param: str
+        self, row: TextIds, truncate: Truncate, prompt_name: str | None, param: str
     ) -> Encoding:
         """Cut to the limit if asked to, keeping special tokens and the prompt."""
+        ids = row.ids
         if ids.size <= self.max_input_tokens:
             if ids.size == 0:
                 raise EmptyInputError(f"{param} has no tokens.", param=param)
             return Encoding(ids, truncated=False)
         if truncate is Truncate.NONE:
-            raise InputTooLongError(param=param, tokens=int(ids.size), limit=self.max_input_tokens)
+            raise InputTooLongError(
+                param=param,
+                tokens=int(ids.size),
+                limit=self.max_input_tokens,
+                counted=row.whole,
+            )
         tail = self._suffix if self._ends_with_suffix(ids) else _EMPTY_IDS
         body = ids[: ids.size - tail.size]
         room = self.max_input_tokens - tail.size
@@ -270,9 +321,16 @@ def _as_list(inputs: object) -> tuple[Sequence[object], bool]:
     if len(inputs) == 0:
         raise EmptyInputError("input is an empty list.", param="input")
     first = inputs[0]
-    if isinstance(first, (str, Sequence, np.ndarray)):
+    if isinstance(first, _ITEMS):
         return list(inputs), False
     return [inputs], True
+
+
+def size_of(item: object) -> int:
+    """Characters of a text, or ids of a list of them; 1 of what is neither."""
+    if isinstance(item, np.ndarray):
+        return item.size
+    return len(item) if isinstance(item, Sequence) else 1
 
 
 def _param(index: int, single: bool) -> str:
