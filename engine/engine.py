@@ -218,11 +218,10 @@ class Engine:
         """
         if _is_small(inputs):
             return self.tokenizer.encode(inputs, truncate=truncate, prompt_name=prompt_name)
-        encodings = self._tokenize_line.submit(
-            self.tokenizer.encode_in_steps(inputs, truncate=truncate, prompt_name=prompt_name),
-            characters=self.tokenizer.expected_characters(inputs, truncate),
-        )
-        return await asyncio.wrap_future(encodings)
+        steps = self.tokenizer.encode_in_steps(inputs, truncate=truncate, prompt_name=prompt_name)
+        characters = self.tokenizer.expected_characters(inputs, truncate)
+        # No name for the future: its error's traceback would have it, and the error keep itself.
+        return await asyncio.wrap_future(self._tokenize_line.submit(steps, characters=characters))
 
     @property
     def on_batch(self) -> Callable[[BatchReport], None] | None:

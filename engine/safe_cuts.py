@@ -8,8 +8,11 @@ between a letter or digit and a delimiter that another letter or digit follows, 
 - the normaliser changes characters by themselves, or with combining characters after them, or runs
   of white space; the splitter ends a word where a delimiter follows a letter. Both is known of the
   kinds listed here, and of no other;
-- the tokenizer itself, asked about the three characters at the cut, splits them there;
+- the tokenizer itself, asked about the three characters at the cut, splits them there, and leaves
+  the letter before it as it is, whatever comes before that;
 - no added token contains the delimiter, or swallows white space after a letter.
+
+A delimiter is white space, punctuation, or a Chinese character where each of them is a word.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ import tokenizers
 
 _DELIMITERS = " \n\t\r\u3000" + ".,;:!?()[]{}\"/+-|&%#@*" + "\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
 """Without `=`, `<` and `>`, which combining characters change, and apostrophes."""
+_IDEOGRAPHS = ("\u4e00", "\u9fff")
+"""The first and the last of those that some tokenizers, BERT's for one, take as words."""
 _PROBES = ("aa", "ZZ", "19", "\u4e2d\u6587")
 """Two letters or digits each, of which one comes before and one after a delimiter."""
 _LOCAL_NORMALIZERS = frozenset(
@@ -38,6 +43,9 @@ _LOCAL_PATTERNS = frozenset(
     for digits in (r"\p{N}", r"\p{N}{1,3}")
 )
 """What Qwen 2 and Llama 3 split by."""
+_LETTER = r"[^\W_\u0e33\u0eb3\uff9e\uff9f\u1100-\u11ff]"
+"""Or a digit; without those that join the character before them, which SentencePiece's normaliser
+replaces together with it."""
 _WINDOW_CHARACTERS = 1024
 _KEPT_ANSWERS = 4096
 
@@ -52,9 +60,9 @@ class SafeCuts:
         self._normalizer = tokenizer.normalizer
         self._splitter = tokenizer.pre_tokenizer
         self._splits = lru_cache(_KEPT_ANSWERS)(self._splits_before_delimiter)
+        self._keeps = lru_cache(_KEPT_ANSWERS)(self._keeps_last_letter)
         found = self._delimiters(tokenizer) if self._is_local() else ""
-        word = r"[^\W_]"
-        self._pattern = re.compile(rf"{word}(?=[{re.escape(found)}]{word})") if found else None
+        self._pattern = re.compile(rf"{_LETTER}(?=[{found}]{_LETTER})") if found else None
 
     def first(self, text: str, start: int, end: int) -> int | None:
         """The first place p with start < p <= end; None if there is none."""
@@ -77,7 +85,8 @@ class SafeCuts:
         return None
 
     def _is_safe(self, text: str, place: int) -> bool:
-        return self._splits(text[place - 1 : place + 2])
+        before = text[max(0, place - 3) : place]
+        return self._splits(text[place - 1 : place + 2]) and self._keeps(before)
 
     def _is_local(self) -> bool:
         return (
@@ -92,16 +101,24 @@ class SafeCuts:
             taken += token.content + self._normalized(token.content)
             if token.rstrip and token.content[-1:].isalnum():
                 return ""
-        return "".join(
-            delimiter
-            for delimiter in _DELIMITERS
-            if delimiter not in taken
-            and all(self._splits(before + delimiter + after) for before, after in _PROBES)
-        )
+        first, last = _IDEOGRAPHS
+        has_ideograph = any(first <= character <= last for character in taken)
+        are_delimiters = all(map(self._is_delimiter, _IDEOGRAPHS)) and not has_ideograph
+        found = filter(self._is_delimiter, sorted(set(_DELIMITERS) - set(taken)))
+        return re.escape("".join(found)) + (f"{first}-{last}" if are_delimiters else "")
+
+    def _is_delimiter(self, character: str) -> bool:
+        return all(self._splits(before + character + after) for before, after in _PROBES)
 
     def _splits_before_delimiter(self, three: str) -> bool:
         """Whether letter, delimiter and letter become the words of the first, then of the rest."""
         return self._words(three) == self._words(three[:1]) + self._words(three[1:])
+
+    def _keeps_last_letter(self, text: str) -> bool:
+        """Whether the last character is normalised by itself, and ends in a letter or digit."""
+        last = self._normalized(text[-1])
+        is_letter = last.rstrip(" ")[-1:].isalnum()  # BERT puts spaces around Chinese characters.
+        return is_letter and self._normalized(text).endswith(last)
 
     def _words(self, text: str) -> list[str]:
         return [word for word, _ in self._splitter.pre_tokenize_str(self._normalized(text))]

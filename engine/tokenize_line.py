@@ -120,6 +120,7 @@ class TokenizeLine:
             self._characters -= job.characters
         if goes_on:
             job.fail(_shutting_down())  # Nothing where it was cancelled.
+        del job  # An error's traceback has this frame, too; see `_Job.advance`.
         return True
 
     def _next(self) -> _Job | None:
@@ -167,6 +168,7 @@ class _Job:
         except BaseException as exc:  # noqa: BLE001 - whoever waits for it is to have it
             if self.future.set_running_or_notify_cancel():
                 self.future.set_exception(exc)
+            del self  # Or its traceback, the error and the future would keep each other.
             return False
         return True
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from engine import Engine
 from engine.types import Encoding
+from functions.disconnect import while_connected
 from functions.models import ModelRegistry
 from functions.observability import record_of
 from functions.routes.embeddings import check_content_type, truncation_headers
@@ -32,12 +32,16 @@ def tokenize_router(registry: ModelRegistry) -> APIRouter:
         model = registry.get(wanted.model)
         record = record_of(request.scope)
         record.fields |= {"model": model.name, "inputs": wanted.input_count}
-        encodings = await model.engine.tokenize_async(
-            wanted.inputs, truncate=wanted.truncate, prompt_name=wanted.prompt_name
-        )
+        with model.use() as engine:
+            encodings = await while_connected(
+                request.receive,
+                engine.tokenize_async(
+                    wanted.inputs, truncate=wanted.truncate, prompt_name=wanted.prompt_name
+                ),
+            )
         record.fields["tokens"] = sum(encoding.tokens for encoding in encodings)
         return Response(
-            _body(model.name or wanted.model, model.engine, encodings),
+            _body(model.name or wanted.model, engine.max_input_tokens, encodings),
             headers=truncation_headers(
                 [index for index, encoding in enumerate(encodings) if encoding.truncated]
             ),
@@ -47,7 +51,7 @@ def tokenize_router(registry: ModelRegistry) -> APIRouter:
     return router
 
 
-def _body(model: str, engine: Engine, encodings: Sequence[Encoding]) -> bytes:
+def _body(model: str, max_input_tokens: int, encodings: Sequence[Encoding]) -> bytes:
     return orjson.dumps(
         {
             "object": "list",
@@ -63,7 +67,7 @@ def _body(model: str, engine: Engine, encodings: Sequence[Encoding]) -> bytes:
             ],
             "model": model,
             "total_tokens": sum(encoding.tokens for encoding in encodings),
-            "max_input_tokens": engine.max_input_tokens,
+            "max_input_tokens": max_input_tokens,
         },
         option=orjson.OPT_SERIALIZE_NUMPY,
     )

@@ -27,7 +27,7 @@ def places_of(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 @pytest.mark.parametrize("name", KINDS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(text=TEXTS)
 def test_a_text_cut_at_all_places_has_the_tokens_of_the_whole(name: str, text: str) -> None:
     tokenizer = kind(name)
@@ -50,6 +50,16 @@ def test_the_last_place_is_the_last_of_all(name: str, text: str) -> None:
     for end in range(len(text) + 1):
         before = [place for place in places if 2 < place <= end]
         assert cuts.last(text, 2, end) == (before[-1] if before else None)
+
+
+def test_a_letter_that_joins_a_space_before_it_is_no_place_to_cut() -> None:
+    """SentencePiece's normaliser makes one space of both, and the place is one between spaces."""
+    assert [] == places_of(kind("Unigram of a GGUF file"), "a\xa0\u0e33 k\xa0\u0eb3 k\u0600")
+
+
+def test_chinese_is_cut_where_each_character_is_a_word() -> None:
+    text = "\u6211\u5011\u8d70"
+    assert [[1], []] == [places_of(kind(name), text) for name in ("WordPiece", "byte-level BPE")]
 
 
 def test_the_last_place_may_be_far_back() -> None:

@@ -62,6 +62,30 @@ def test_an_error_is_the_future_s_and_the_line_goes_on() -> None:
     line.close()
 
 
+def test_an_error_is_freed_with_what_it_refers_to() -> None:
+    """Its traceback has the text; kept until the garbage is collected, texts would pile up."""
+
+    class Text:
+        pass
+
+    def failing(text: Text) -> Steps[str]:
+        yield 1
+        raise ValueError(str(text))
+
+    line = TokenizeLine(100)
+    text = Text()
+    freed = weakref.ref(text)
+    gc.disable()
+    try:
+        future = line.submit(failing(text), characters=1)
+        assert isinstance(future.exception(PATIENCE_SECONDS), ValueError)
+        line.close()
+        del text, future
+        assert freed() is None
+    finally:
+        gc.enable()
+
+
 def test_short_work_overtakes_long_work_that_came_first() -> None:
     """It waits for the step that runs, not for the rest of what came before."""
     done: list[str] = []
@@ -85,9 +109,9 @@ def test_much_short_work_does_not_starve_long_work() -> None:
     more: list[Future[str]] = []
 
     def endless() -> Steps[str]:
+        yield 10
         if len(more) < 500 and "long" not in done:
             more.append(line.submit(endless(), characters=1))
-        yield 10
         done.append("short")
         return "short"
 
