@@ -63,8 +63,8 @@ class EngineConfig(BaseModel):
     max_queue_tokens: int = Field(
         1_200_000,
         ge=1,
-        description="Tokens that may wait to be computed; a request beyond that is refused. As much "
-        "text, four characters a token, may wait to be tokenized.",
+        description="Tokens that may wait to be computed; a request beyond that is refused. "
+        "As much text, four characters a token, may wait to be tokenized.",
     )
     breaker_failures: int = Field(
         5,

@@ -9,8 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-
 from engine.backends import choose, open_backend, weights_of
 from engine.backends.base import Backend
 from engine.breaker import BreakerState

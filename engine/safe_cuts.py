@@ -24,12 +24,14 @@ from typing import Any
 
 import tokenizers
 
-_DELIMITERS = " \n\t\r\u3000" + ".,;:!?()[]{}\"/+-|&%#@*" + "\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
+_DELIMITERS = (
+    " \n\t\r\u3000" + '.,;:!?()[]{}"/+-|&%#@*' + "\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
+)
 """Without `=`, `<` and `>`, which combining characters change, and apostrophes."""
 _IDEOGRAPHS = ("\u4e00", "\u9fff")
 """The first and the last of those that some tokenizers, BERT's for one, take as words."""
-_PROBES = ("aa", "ZZ", "19", "\u4e2d\u6587")
-"""Two letters or digits each, of which one comes before and one after a delimiter."""
+_PROBES = (("a", "a"), ("Z", "Z"), ("1", "9"), ("\u4e2d", "\u6587"))
+"""What comes before and after a delimiter."""
 _LOCAL_NORMALIZERS = frozenset(
     {"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled"}
     | {"Strip", "StripAccents"}

@@ -9,6 +9,7 @@ from threading import Event
 import numpy as np
 import tokenizers
 
+from engine.pieces import Steps
 from engine.testing import fake_tokenizer
 from engine.tokenizer import Tokenizer
 from engine.types import Batch, Encoding
@@ -80,6 +81,20 @@ class Gate:
         """Hold back what comes from now on."""
         self._opened.clear()
         self.arrived.clear()
+
+
+class HeldSteps:
+    """Work of one step that holds the thread that tokenizes until it is let go."""
+
+    def __init__(self) -> None:
+        self.arrived = Event()
+        self.let_go = Event()
+
+    def steps(self, characters: int = 1) -> Steps[str]:
+        yield characters
+        self.arrived.set()
+        assert self.let_go.wait(PATIENCE_SECONDS), "the work was never let go"
+        return "held"
 
 
 def failing(error: BaseException) -> Callable[[Batch], None]:

@@ -24,6 +24,7 @@ from engine.errors import (
     InvalidInputError,
     NonFiniteError,
     NotReadyError,
+    OverloadedError,
     ShuttingDownError,
 )
 from engine.golden import encode_vector
@@ -41,7 +42,7 @@ from tests.engine.bundles import (
     write_manifest,
 )
 from tests.engine.certificates import agreement, certificate
-from tests.engine.making import PATIENCE_SECONDS, Gate, failing
+from tests.engine.making import PATIENCE_SECONDS, Gate, HeldSteps, failing
 
 T = TypeVar("T")
 MANY = ["the cat"] * 65
@@ -255,6 +256,41 @@ def test_cancelling_the_caller_drops_the_work() -> None:
     with fake_engine(before_run=gate) as engine:
         run_async(main)
         assert 1 == len(backend_of(engine).batches)
+
+
+def _hold_tokenizing(engine: Engine, held: HeldSteps) -> None:
+    engine._tokenize_line.submit(held.steps(), characters=1)
+    assert held.arrived.wait(PATIENCE_SECONDS)
+
+
+def test_a_text_that_waits_to_be_tokenized_is_dropped_at_its_deadline() -> None:
+    """Neither tokenized nor computed when its turn comes."""
+    held = HeldSteps()
+    with fake_engine() as engine:
+        _hold_tokenizing(engine, held)
+        with pytest.raises(DeadlineExceededError):
+            run_async(lambda: engine.embed_async(MANY, deadline_seconds=0.01))
+        held.let_go.set()
+        run_async(lambda: engine.tokenize_async(MANY))
+        assert 0 == len(backend_of(engine).batches)
+
+
+def test_a_text_that_waits_to_be_tokenized_does_not_hold_up_short_ones() -> None:
+    """Those are tokenized at once, where they came."""
+    held = HeldSteps()
+    with fake_engine() as engine:
+        _hold_tokenizing(engine, held)
+        assert 4 == run_async(lambda: engine.embed_async("the cat")).usage.prompt_tokens
+        held.let_go.set()
+
+
+def test_more_text_than_may_wait_to_be_tokenized_is_refused() -> None:
+    held = HeldSteps()
+    with fake_engine(config=EngineConfig(max_queue_tokens=4)) as engine:
+        _hold_tokenizing(engine, held)
+        with pytest.raises(OverloadedError):
+            run_async(lambda: engine.embed_async(MANY))
+        held.let_go.set()
 
 
 # Failing

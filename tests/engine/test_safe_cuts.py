@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,7 +34,7 @@ def places_of(tokenizer: Tokenizer, text: str) -> list[int]:
 def test_a_text_cut_at_all_places_has_the_tokens_of_the_whole(name: str, text: str) -> None:
     tokenizer = kind(name)
     places = [0, *places_of(tokenizer, text), len(text)]
-    pieces = [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [text[a:b] for a, b in pairwise(places)]
     assert ids_of(tokenizer, text) == [id_ for p in pieces for id_ in ids_of(tokenizer, p)]
 
 

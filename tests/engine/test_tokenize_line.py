@@ -10,21 +10,7 @@ import pytest
 from engine.errors import OverloadedError, ShuttingDownError
 from engine.pieces import Steps
 from engine.tokenize_line import TokenizeLine
-from tests.engine.making import PATIENCE_SECONDS
-
-
-class Held:
-    """Work of one step that holds the thread until it is let go."""
-
-    def __init__(self) -> None:
-        self.arrived = threading.Event()
-        self.let_go = threading.Event()
-
-    def steps(self, characters: int = 1) -> Steps[str]:
-        yield characters
-        self.arrived.set()
-        assert self.let_go.wait(PATIENCE_SECONDS)
-        return "held"
+from tests.engine.making import PATIENCE_SECONDS, HeldSteps
 
 
 def _noting(done: list[str], name: str, sizes: list[int]) -> Steps[str]:
@@ -34,8 +20,8 @@ def _noting(done: list[str], name: str, sizes: list[int]) -> Steps[str]:
     return name
 
 
-def _held(line: TokenizeLine, characters: int = 1) -> tuple[Held, Future[str]]:
-    held = Held()
+def _held(line: TokenizeLine, characters: int = 1) -> tuple[HeldSteps, Future[str]]:
+    held = HeldSteps()
     future = line.submit(held.steps(), characters=characters)
     assert held.arrived.wait(PATIENCE_SECONDS)
     return held, future
@@ -152,7 +138,7 @@ def test_work_that_is_cancelled_while_it_waits_never_runs() -> None:
 
 def test_work_that_is_cancelled_while_it_runs_ends_with_its_step() -> None:
     done: list[str] = []
-    held = Held()
+    held = HeldSteps()
 
     def steps() -> Steps[str]:
         yield from held.steps()

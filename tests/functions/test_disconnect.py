@@ -10,10 +10,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from engine.backends.fake import FakeBackend
+from engine.config import EngineConfig
 from engine.testing import fake_engine
 from functions.app import create_app
 from functions.disconnect import while_connected
 from functions.settings import Settings
+from tests.engine.making import HeldSteps
 
 Logs = list[structlog.typing.EventDict]
 
@@ -102,10 +104,24 @@ def test_what_has_not_run_for_a_client_that_went_never_runs(logs: Logs) -> None:
     assert [line["status"] for line in logs if line["event"] == "request"] == [499, 200]
 
 
-async def _request(app: object, then: object) -> None:
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/tokenize"])
+def test_a_text_of_a_client_that_went_is_not_tokenized(path: str, logs: Logs) -> None:
+    held = HeldSteps()
+    with fake_engine(config=EngineConfig(max_queue_tokens=2000)) as engine:
+        engine._tokenize_line.submit(held.steps(), characters=1)
+        app = create_app(Settings(), engine)
+        for _ in range(3):  # Together they would be more than may wait.
+            asyncio.run(_request(app, _gone, path, "cat " * 1025))
+        held.let_go.set()
+    assert [line["status"] for line in logs if line["event"] == "request"] == [499] * 3
+
+
+async def _request(
+    app: object, then: object, path: str = "/v1/embeddings", text: str = "the cat"
+) -> None:
     assert callable(app)
     assert callable(then)
-    body = json.dumps({"model": "fake-model", "input": "the cat"}).encode()
+    body = json.dumps({"model": "fake-model", "input": text}).encode()
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
@@ -120,7 +136,7 @@ async def _request(app: object, then: object) -> None:
     scope = {
         "type": "http",
         "method": "POST",
-        "path": "/v1/embeddings",
+        "path": path,
         "query_string": b"",
         "headers": [(b"content-type", b"application/json")],
     }
