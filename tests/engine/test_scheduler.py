@@ -887,7 +887,9 @@ def test_the_queue_is_counted_exactly(steps: list[list[int] | int]) -> None:
         assert (0, 0, 0) == waiting(scheduler.state())
 
 
-def storm(scheduler: ServerScheduler, seed: int, faults: list[str]) -> None:
+def storm(
+    scheduler: ServerScheduler, seed: int, futures: list[Future[JobOutput]], faults: list[str]
+) -> None:
     """Submit requests, cancel some and wait for some; note any wrong vectors."""
     chance = np.random.default_rng(seed)
     for _ in range(60):
@@ -895,6 +897,7 @@ def storm(scheduler: ServerScheduler, seed: int, faults: list[str]) -> None:
         encodings = encodings_of(lengths, first_id=int(chance.choice([13, 20, 30])))
         with suppress(OverloadedError, CancelledError, BackendError):
             future = scheduler.submit(encodings)
+            futures.append(future)
             if chance.random() < 0.4:
                 future.cancel()
             if chance.random() < 0.5:
@@ -916,17 +919,22 @@ def test_nothing_is_left_after_a_storm(seed: int) -> None:
         if firsts == [500]:
             together.wait(PATIENCE_SECONDS)
 
+    futures: list[Future[JobOutput]] = []
     faults: list[str] = []
     with serving(Runs(), before_run, concurrency=workers, max_queue_tokens=3000) as scheduler:
         threads = [
-            threading.Thread(target=storm, args=(scheduler, 10 * seed + number, faults))
+            threading.Thread(target=storm, args=(scheduler, 10 * seed + number, futures, faults))
             for number in range(4)
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        # Each worker comes to the barrier only after it is done with all the rest.
+        for future in futures:
+            with suppress(CancelledError):
+                future.exception(PATIENCE_SECONDS)
+        # Nothing waits now, and what may still run was cancelled: each worker is done with it
+        # before it comes to the barrier.
         last = [scheduler.submit(encodings_of([100], first_id=500)) for _ in range(workers)]
         for future in last:
             result(future)
