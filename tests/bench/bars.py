@@ -102,7 +102,7 @@ BARS = (
     _plain("connections/lost", 0, "1,000 connections, 4 requests each: neither 200 nor 429", ""),
     _over("memory-idle", 60, "memory over the bare runtime, idle", "MB"),
     _over("memory-loaded", 100, "memory over the bare runtime, after load", "MB"),
-    _plain("memory/growth", _NO_GROWTH_MB, "memory: 200,000 requests over the first 20,000", "MB"),
+    _plain("memory/growth", _NO_GROWTH_MB, "anonymous memory, 200,000 requests over 20,000", "MB"),
     _ratio("precision/int8", "precision/fp32", 1.6, "int8 over fp32, Engine.embed of mixed texts"),
     _at_least("precision/int8/min-cosine", 0.998, "int8: smallest cosine of the golden texts"),
     _at_least("precision/bf16/min-cosine", 0.9999, "bf16: the same, as `auto` asks for"),

@@ -51,6 +51,15 @@ def resident_mb(pid: int) -> float:
     return _rollup(pid, "Rss")
 
 
+def anonymous_mb(pid: int) -> float:
+    """MB (10^6 bytes) of a process that no file holds: what it allocated and wrote.
+
+    The rest of what is resident are pages of files, which the kernel reads in as they are first
+    used and drops when memory is short: code, and the weights of a mapped model.
+    """
+    return _rollup(pid, "Anonymous")
+
+
 def _commit() -> str:
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
