@@ -272,7 +272,9 @@ class ServerScheduler:
         if express:
             may = self._may_express()
             return self._waiting.take_short(self._express_tokens) if may else []
-        return self._waiting.take(self._most_tokens()) if self._waiting else []
+        if not self._waiting:
+            return []
+        return self._waiting.take(self._most_tokens(), express_tokens=self._express_tokens)
 
     def _may_express(self) -> bool:
         """Whether a short request would wait for bulk work. The lock is held."""

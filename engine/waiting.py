@@ -82,12 +82,16 @@ class Waiting:
         if hurried:
             self._hurried.add(job)
 
-    def take(self, max_tokens: int) -> list[Part]:
-        """A batch that starts with the request whose turn it is, and is filled with others."""
+    def take(self, max_tokens: int, *, express_tokens: int = 0) -> list[Part]:
+        """A batch that starts with the request whose turn it is, and is filled with others.
+
+        Bulk work is not filled with what may be taken by `take_short(express_tokens)`: a run of
+        its own is over sooner.
+        """
         line = self._due_line()
         if line is None:
-            return self._taken(self._fill(self._heap, max_tokens))
-        parts = self._fill(line.jobs, max_tokens)
+            return self._taken(self._fill(self._heap, max_tokens, express_tokens))
+        parts = self._fill(line.jobs, max_tokens, express_tokens)
         while tokens_of(parts) > 2 * line.tokens_in_turn(parts):
             parts.pop()
         return self._taken(parts, is_due=True, is_of_all=line is self._all)
@@ -104,6 +108,7 @@ class Waiting:
         self, parts: list[Part], *, is_due: bool = False, is_of_all: bool = False
     ) -> list[Part]:
         """Count what is taken, and take it from those that wait."""
+        alone = len(self) == 1
         if not is_due:
             self._virtual_time += tokens_of(parts) / len(self)
         self._hurried.count(parts, is_theirs=is_of_all)
@@ -115,16 +120,16 @@ class Waiting:
             self._hurried.forget(job, planned.tokens)
         self._reorder(parts)
         if self._heap:
-            self._virtual_time = max(self._virtual_time, self._heap[0].virtual_start)
+            first = self._heap[0]
+            if alone:
+                # All was its own just now: it is behind no more for those that were done sooner.
+                first.virtual_finish += max(0.0, self._virtual_time - first.virtual_start)
+            self._virtual_time = max(self._virtual_time, first.virtual_start)
         return parts
 
     def _first_short(self, max_tokens: int) -> Job | None:
         """Whose turn it is of those that have one batch to compute; of those looked at."""
-        found = [
-            job
-            for job in islice(self._heap, _SCANNED_REQUESTS)
-            if not job.is_bulk and job.batches[-1].tokens <= max_tokens
-        ]
+        found = [job for job in islice(self._heap, _SCANNED_REQUESTS) if _is_short(job, max_tokens)]
         return min(found, default=None)
 
     def remove(self, job: Job) -> None:
@@ -163,10 +168,11 @@ class Waiting:
     def _due_line(self) -> Line | None:
         return next((line for line in (self._all, self._hurried) if line.is_due), None)
 
-    def _fill(self, order: Iterable[Job], max_tokens: int) -> list[Part]:
+    def _fill(self, order: Iterable[Job], max_tokens: int, express_tokens: int = 0) -> list[Part]:
         """The next batch of the first, and what waits of others that may run with it.
 
-        A query does not run with bulk work: it would take three times as long.
+        Bulk work does not run with a query, which would take three times as long, nor a query with
+        bulk work unless it would wait for that run.
         """
         most_tokens = min(max_tokens, self._limits.max_batch_tokens)
         limits = replace(self._limits, max_batch_tokens=most_tokens)
@@ -177,6 +183,8 @@ class Waiting:
         sequences, longest, tokens = len(planned.indices), planned.longest, planned.tokens
         for job in jobs:
             if job.is_bulk and not first.is_bulk:
+                continue
+            if first.is_bulk and _is_short(job, express_tokens):
                 continue
             other = job.batches[-1]
             joined = sequences + len(other.indices)
@@ -197,3 +205,8 @@ class Waiting:
             heapq.heapreplace(self._heap, first)
         else:
             heapq.heappop(self._heap)
+
+
+def _is_short(job: Job, max_tokens: int) -> bool:
+    """Whether it has one batch to compute, of at most so many tokens."""
+    return not job.is_bulk and job.batches[-1].tokens <= max_tokens

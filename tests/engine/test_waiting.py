@@ -241,13 +241,49 @@ def test_a_query_does_not_run_with_bulk_work() -> None:
 
 
 def test_a_query_joins_bulk_work_whose_turn_it_is() -> None:
-    """That costs the query nothing: it would have to wait for this run."""
+    """Where nothing else computes it, that costs the query nothing: it would wait for this run."""
     queue = Queue()
     bulk = queue.add(*[10] * 15)
     queue.waiting.take(_BATCH_TOKENS)
     bulk.virtual_finish = -1.0
     query = queue.add(10)
     assert [bulk, query] == queue.take()
+
+
+def test_a_query_is_left_to_the_express_thread_by_bulk_work_whose_turn_it_is() -> None:
+    """What is too long for that joins."""
+    queue = Queue()
+    bulk = queue.add(*[10] * 15)
+    queue.waiting.take(_BATCH_TOKENS)
+    bulk.virtual_finish = -1.0
+    short = queue.add(9)
+    long = queue.add(10)
+    parts = queue.waiting.take(_BATCH_TOKENS, express_tokens=9)
+    assert [part.job for part in parts] == [bulk, long]
+    assert [part.job for part in queue.waiting.take_short(9)] == [short]
+
+
+@pytest.mark.parametrize("queries", [1, 50])
+def test_queries_that_were_done_do_not_hold_up_the_next(queries: int) -> None:
+    """Bulk work has all for itself when they are gone, so it is owed nothing."""
+    queue = Queue()
+    bulk = queue.add(*[100] * 200)
+    for _ in range(queries):
+        query = queue.add(10)
+        assert [query] == queue.take()
+        assert [bulk] == queue.take()
+    query = queue.add(99)
+    assert [query] == queue.take()
+
+
+def test_queries_without_a_pause_do_not_starve_bulk_work() -> None:
+    """It is owed its share as long as it has not had one turn alone."""
+    queue = Queue()
+    bulk = queue.add(*[100] * 200)
+    for _ in range(100):
+        queue.add(50)
+        queue.take()
+    assert 200 * 100 - bulk.waiting_tokens >= 100 * 50 / 3
 
 
 def test_short_requests_are_taken_before_bulk_work_whose_turn_it_is() -> None:
