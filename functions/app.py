@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from engine import Engine
 from engine.errors import InvalidInputError
 from functions.api_keys import ring_of_admins, ring_of_clients
-from functions.errors import error_response
+from functions.errors import RouteNotFoundError, error_response
 from functions.metrics import Metrics
 from functions.middleware.api_key import OPEN_PATHS, ApiKeyMiddleware
 from functions.middleware.body_limit import BodyLimitMiddleware
@@ -22,10 +22,12 @@ from functions.middleware.cors import CorsMiddleware
 from functions.middleware.deadline import DeadlineMiddleware
 from functions.middleware.errors import ErrorMiddleware
 from functions.middleware.observe import ObserveMiddleware, RequestObserver
+from functions.middleware.path import PathMiddleware
 from functions.middleware.rate_limit import RateLimitMiddleware
 from functions.middleware.request_id import RequestIdMiddleware
 from functions.models import ModelRegistry
 from functions.observability import is_probe, record_of
+from functions.paths import base_url
 from functions.platform_limits import NoPlatformLimits, PlatformLimits
 from functions.request_log import RequestLog
 from functions.routes.admin import admin_router
@@ -119,6 +121,7 @@ def _add_middleware(app: FastAPI, settings: Settings, observers: Sequence[Reques
         app.add_middleware(CorsMiddleware, origins=settings.cors_origin)
     app.add_middleware(ObserveMiddleware, observers=observers)
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(PathMiddleware)
 
 
 async def _answer_validation_error(_request: Request, exc: Exception) -> Response:
@@ -129,6 +132,8 @@ async def _answer_validation_error(_request: Request, exc: Exception) -> Respons
 
 
 async def _answer_http_exception(request: Request, exc: Exception) -> Response:
+    if isinstance(exc, HTTPException) and exc.status_code == 404:
+        exc = RouteNotFoundError(path=request.scope["path"], base_url=base_url(request.scope))
     response = error_response(exc)
     code = orjson.loads(response.body)["error"]["code"]
     if code is not None:

@@ -49,6 +49,19 @@ class ModelNotFoundError(InvalidInputError):
         self.served = tuple(served)
 
 
+class RouteNotFoundError(EmbellamaError):
+    """The path leads nowhere. Most often the base URL of a client is wrong, so it is told."""
+
+    code = "not_found"
+
+    def __init__(self, *, path: str, base_url: str) -> None:
+        super().__init__(
+            f"There is no route {shorten(path)!r}. The base URL for clients is {base_url}; "
+            "/openapi.json lists what is offered."
+        )
+        self.path = path
+
+
 class InvalidApiKeyError(EmbellamaError):
     """Keys are on, and the request has none or a wrong one."""
 
@@ -159,6 +172,7 @@ class ResponseTooLargeError(EmbellamaError):
 STATUS: dict[type[EmbellamaError], tuple[int, str]] = {
     engine_errors.InvalidInputError: (400, INVALID_REQUEST),
     ModelNotFoundError: (404, INVALID_REQUEST),
+    RouteNotFoundError: (404, INVALID_REQUEST),
     RateLimitError: (429, RATE_LIMIT),
     RequestOverRateLimitError: (429, RATE_LIMIT),
     ReloadError: (409, INVALID_REQUEST),

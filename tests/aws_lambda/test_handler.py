@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine import Engine
@@ -127,6 +128,26 @@ def test_a_stage_is_no_part_of_the_route(stage: str, name: str, handler: LambdaH
     for path in ("/v1/models", "/models", "/health/live"):
         event = MAKERS[name](HttpRequest(path=path, stage=stage))
         assert handler(event, Context())["statusCode"] == 200
+
+
+@pytest.mark.parametrize("name", ["http_api", "rest_api"])
+@pytest.mark.parametrize("path", ["/prod/admin/status", "//prod/admin/status"])
+def test_a_stage_that_is_written_twice_gets_round_no_key(
+    path: str, name: str, make_handler: MakeHandler
+) -> None:
+    """The router would take it off once more, and then serve what no key was asked for."""
+    handler = make_handler(settings=Settings(admin_key=SecretStr("operator")))
+    answer = handler(MAKERS[name](HttpRequest(path=path, stage="prod")), Context())
+    assert answer["statusCode"] in (401, 404)
+    assert "space" not in answer["body"]
+
+
+def test_a_wrong_path_is_told_the_base_url_with_the_stage(handler: LambdaHandler) -> None:
+    headers = {"host": "abc.example", "x-forwarded-proto": "https"}
+    event = http_api(HttpRequest(path="/v1/chat", stage="prod", headers=headers))
+    message = _error(handler(event, Context()))["message"]
+    assert "'/v1/chat'" in message
+    assert "https://abc.example/prod/v1;" in message
 
 
 def test_a_path_that_only_begins_like_the_stage_is_left_alone(handler: LambdaHandler) -> None:
