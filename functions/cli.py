@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ COMMANDS: dict[str, Command] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `embellama`; the exit code: 0 done, 1 failed, 2 a wrong option, 130 interrupted."""
+    _open_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in COMMANDS:
         return _run_top_level(arguments)
@@ -56,6 +58,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run_command(arguments[0], arguments[1:])
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+
+
+def _open_closed_streams() -> None:
+    """Where the process was started without stdout or stderr, write to nowhere.
+
+    Else the next file or socket gets that number, and what C++ libraries tell goes into it.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # The lowest free number is that of the missing one.
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - open as long as the process
 
 
 def _run_command(name: str, arguments: list[str]) -> int:

@@ -27,6 +27,7 @@ from functions.observability import (
     is_probe,
     route_of,
 )
+from functions.process_metrics import ProcessHealthCollector
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REFUSALS = (
@@ -69,6 +70,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+        self.registry.register(ProcessHealthCollector())
         self.registry.register(ModelCollector(models))
         self._make_request_metrics()
         self._make_work_metrics()

@@ -7,11 +7,12 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TextIO
+from functools import partial
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -19,6 +20,7 @@ from starlette.types import Scope
 from structlog.typing import EventDict, Processor
 
 from engine.types import EmbedResult
+from functions.log_writer import LogStream, LogWriter
 from functions.settings import LogFormat, LogLevel
 
 _RECORD_KEY = "embellama.record"
@@ -117,10 +119,12 @@ def is_probe(scope: Scope) -> bool:
 
 
 class _Logging:
-    """The level in effect, and the logger, bound once for each configuration of structlog."""
+    """What is in effect, and the logger, bound once for each configuration of structlog."""
 
     def __init__(self) -> None:
         self.level = LogLevel.INFO
+        self.stream: LogStream = sys.stderr
+        self.is_json = True
         self._bound: structlog.typing.FilteringBoundLogger | None = None
         self._bound_to: tuple[object, object] = (None, None)
 
@@ -145,8 +149,13 @@ def get_logger() -> structlog.typing.FilteringBoundLogger:
     return _LOGGING.logger()
 
 
-def configure_logging(level: LogLevel, log_format: LogFormat, stream: TextIO | None = None) -> None:
+def configure_logging(
+    level: LogLevel, log_format: LogFormat, stream: LogStream | None = None
+) -> None:
     """Send all logs of this process, and those of its libraries, to one stream (stderr).
+
+    A server gives a `LogWriter`. Without one, a line is out when the call returns, as it must be
+    where the process is frozen between requests.
 
     Our own lines are written without the standard library's `logging`, which takes longer than
     all else that is done for a line.
@@ -168,9 +177,14 @@ def configure_logging(level: LogLevel, log_format: LogFormat, stream: TextIO | N
         )
     )
     logging.basicConfig(handlers=[handler], force=True)
+    processors = [*shared, renderer]
     structlog.configure(
-        processors=[*shared, renderer], logger_factory=structlog.WriteLoggerFactory(stream)
+        processors=processors,
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", stream)),
     )
+    if isinstance(stream, LogWriter):
+        stream.render_dropped = partial(_render_dropped, processors)
+    _LOGGING.stream, _LOGGING.is_json = stream, as_json
     set_log_level(level)
 
 
@@ -187,7 +201,21 @@ def log_level() -> LogLevel:
     return _LOGGING.level
 
 
-def _renderer(stream: TextIO, *, as_json: bool) -> Processor:
+def dropped_log_lines() -> int:
+    """How many lines of the log could not be written."""
+    stream = _LOGGING.stream
+    return stream.dropped if isinstance(stream, LogWriter) else 0
+
+
+def _render_dropped(processors: Sequence[Processor], lines: int) -> str:
+    """The line that stands where others are missing, in the format of all."""
+    event: Any = {"event": "log lines dropped", "lines": lines}
+    for processor in processors:
+        event = processor(None, "warning", event)
+    return f"{event}\n"
+
+
+def _renderer(stream: LogStream, *, as_json: bool) -> Processor:
     if as_json:
         return structlog.processors.JSONRenderer(serializer=_dump)
     return structlog.dev.ConsoleRenderer(

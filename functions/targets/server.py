@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 import signal
@@ -21,6 +22,7 @@ from engine.errors import ConfigurationError
 from engine.memory import return_large_memory_at_once
 from functions.app import create_app
 from functions.background import in_background
+from functions.log_writer import LogWriter
 from functions.model_options import ModelOptions
 from functions.models import ModelRegistry, ServedModel
 from functions.observability import configure_logging, get_logger
@@ -37,7 +39,10 @@ keep theirs, as a request that is sent while the server closes is lost."""
 _ANSWER_THREADS = 2
 """How many large answers are written or compressed at once, beside the event loop."""
 _CLOSE_SECONDS = 1.0
-"""How long a batch that runs, or the last traces, may take after all requests were answered."""
+"""How long a batch that runs, the last traces, or the last lines of the log may take after all
+requests were answered."""
+_LAST_LINES_SECONDS = 0.1
+"""The same for the log where a second signal ends the process at once."""
 
 
 class Server(uvicorn.Server):
@@ -54,10 +59,12 @@ class Server(uvicorn.Server):
         load: Callable[[], None],
         tls: ssl.SSLContext | None = None,
         tracing: Tracing | None = None,
+        log: LogWriter | None = None,
     ) -> None:
         super().__init__(_uvicorn_config(settings, registry, tls, tracing))
         self._registry = registry
         self._load = load
+        self._log = log
         self._loading: Future[None] = Future()
         self._timeout_seconds = settings.shutdown_timeout_seconds
         self._signal: int | None = None
@@ -83,6 +90,8 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's
         """Leave the first signal to `on_tick`, as this interrupts anything; end at the second."""
         if self._signal is not None:
+            if self._log is not None:
+                self._log.close(_LAST_LINES_SECONDS)
             os._exit(128 + sig)
         self._signal = sig
 
@@ -127,9 +136,21 @@ def serve(settings: Settings, open_engine: Callable[[ModelOptions], Engine] | No
             option can't be honoured.
         EmbellamaError: the model can't be loaded.
     """
-    started = time.monotonic()
     return_large_memory_at_once()
-    configure_logging(settings.log_level, settings.log_format)
+    log = LogWriter.to_stderr()
+    configure_logging(settings.log_level, settings.log_format, log)
+    logging.captureWarnings(capture=True)
+    try:
+        _serve(settings, open_engine, log)
+    finally:
+        logging.captureWarnings(capture=False)
+        log.close(_CLOSE_SECONDS)
+
+
+def _serve(
+    settings: Settings, open_engine: Callable[[ModelOptions], Engine] | None, log: LogWriter
+) -> None:
+    started = time.monotonic()
     get_logger().info("settings", **settings.redacted())
     tls = tls_context(settings.tls_cert, settings.tls_key)
     tracing = open_tracing(settings.otlp_endpoint)
@@ -143,7 +164,7 @@ def serve(settings: Settings, open_engine: Callable[[ModelOptions], Engine] | No
             load(model, partial(opener, wanted), started)
             registry.check_names()
 
-    server = Server(settings, registry, load_all, tls, tracing)
+    server = Server(settings, registry, load_all, tls, tracing, log)
     server.run(sockets=[listener])
     _end(registry.close, "a running batch was abandoned")
     if tracing is not None:

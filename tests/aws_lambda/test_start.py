@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -189,6 +190,21 @@ def test_keys_that_can_t_be_had_end_init(
     with pytest.raises(ConfigurationError):
         start(Phases(), {}, _open)
     assert '"event":"init failed"' in capsys.readouterr().err
+
+
+def test_a_line_is_out_before_its_invocation_ends(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process is frozen then, and no thread of its own may have to go on."""
+    monkeypatch.setenv("EMBELLAMA_THREADS", "1")
+    handler = start(Phases(), {}, _open)
+    try:
+        capsys.readouterr()
+        _status(handler, "")
+        assert '"event":"request"' in capsys.readouterr().err
+        assert "embellama-log" not in {thread.name for thread in threading.enumerate()}
+    finally:
+        handler.close()
 
 
 def _status(handler: LambdaHandler, key: str) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import sys
 from pathlib import Path
 from signal import SIGTERM
@@ -9,7 +10,10 @@ from signal import SIGTERM
 import httpx2
 import pytest
 
+from tests.functions.ports import free_port
 from tests.functions.targets.serving import PATIENCE_SECONDS, ServerProcess
+from tests.infra.served import running
+from tests.infra.tools import until
 
 pytestmark = pytest.mark.model
 
@@ -60,3 +64,19 @@ def test_a_signal_in_mid_request_costs_no_request(default_bundle: Path) -> None:
         assert len(json.loads(answer.read())["data"]) == 16
         in_flight.close()
         assert server.exit_code() == 0
+
+
+@pytest.mark.parametrize("stderr", ["2>/dev/full", "2>&-", "2>&- >&- <&-"])
+def test_a_log_that_can_not_be_written_costs_only_the_log(
+    stderr: str, default_bundle: Path
+) -> None:
+    port = free_port()
+    serve = [sys.executable, "-m", "functions.cli", "serve", "--model-path", str(default_bundle)]
+    command = ["sh", "-c", f'exec "$@" {stderr}', "sh", *serve, "--port", str(port)]
+    with running(command, port, Path(os.devnull)) as server:
+        until(server.is_ready, "the server is not ready")
+        (model,) = httpx2.get(f"{server.url}/v1/models").json()["data"]
+        body = {"model": model["id"], "input": "the cat"}
+        assert httpx2.post(f"{server.url}/v1/embeddings", json=body).status_code == 200
+        server.process.send_signal(SIGTERM)
+        assert server.process.wait(PATIENCE_SECONDS) == 0

@@ -7,6 +7,7 @@ After the mode come options, each as `field=value`.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -91,6 +92,11 @@ class ServerProcess:
             else:
                 other.append(line)
         return self._events[name]
+
+    def stop_reading(self) -> None:
+        """Let no line of the log out of its pipe from now on, of which few fit in."""
+        assert self.process.stderr is not None
+        fcntl.fcntl(self.process.stderr, fcntl.F_SETPIPE_SZ, 4096)
 
     def wait_for_run(self) -> None:
         """Wait until the backend, or the loading, has begun and holds."""

@@ -12,6 +12,7 @@ from functions.models import ModelRegistry
 from functions.settings import Settings
 from functions.targets.server import KEEP_ALIVE_SECONDS, _uvicorn_config, serve
 from tests.functions.targets.serving import ServerProcess
+from tests.infra.tools import until
 
 BODY = {"model": "fake-model", "input": "the cat"}
 
@@ -137,6 +138,36 @@ def test_a_failed_check_of_the_vectors_keeps_it_up_but_not_ready() -> None:
         assert ready.json()["error"]["message"] == (
             "The model is not served: its vectors are not the certified ones."
         )
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+def test_a_log_reader_that_stops_holds_up_neither_requests_nor_the_end(number: Signals) -> None:
+    with ServerProcess.fake("free") as server, httpx2.Client() as client:
+        server.event("model ready")
+        server.stop_reading()
+        for _ in range(60):  # some 20 lines fit in the pipe
+            assert client.post(f"{server.url}/v1/embeddings", json=BODY).status_code == 200
+        server.signal(number)
+        assert server.exit_code() == 0
+
+
+def test_a_second_signal_ends_it_at_once_though_nobody_reads_the_log() -> None:
+    with (
+        ServerProcess.fake("held") as server,
+        ThreadPoolExecutor(1) as pool,
+        httpx2.Client() as client,
+    ):
+        in_flight = _in_thread(pool, server)
+        server.wait_for_run()
+        server.stop_reading()
+        for _ in range(60):
+            assert client.get(f"{server.url}/v1/models").status_code == 200
+        server.signal(SIGTERM)
+        ready = f"{server.url}/health/ready"
+        until(lambda: httpx2.get(ready).status_code == 503, "it does not drain")
+        server.signal(SIGTERM)
+        assert server.exit_code() == 128 + SIGTERM
+        assert isinstance(in_flight.exception(), httpx2.TransportError)
 
 
 def test_an_address_in_use_is_one_clear_error() -> None:
