@@ -115,15 +115,20 @@ class TokenIdError(InvalidInputError):
 
 
 class TooManyInputsError(InvalidInputError):
-    """One request has more inputs than `max_client_batch_size`."""
+    """One request has more inputs than `max_client_batch_size`.
 
-    def __init__(self, *, inputs: int, limit: int) -> None:
+    Where not `counted`, the rest was not looked at: there are at least so many `inputs`.
+    """
+
+    def __init__(self, *, inputs: int, limit: int, counted: bool = True) -> None:
         super().__init__(
-            f"input has {inputs} items, but a request takes at most {limit}. Split it.",
+            f"input has {'' if counted else 'at least '}{inputs} items, but a request takes at "
+            f"most {limit}. Split it.",
             param="input",
         )
         self.inputs = inputs
         self.limit = limit
+        self.counted = counted
 
 
 class TooManyTokensError(InvalidInputError):

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from engine import Engine
 from engine.errors import InvalidInputError
 from functions.api_keys import ring_of_admins, ring_of_clients
+from functions.body_limits import BodyLimits
 from functions.errors import RouteNotFoundError, error_response
 from functions.metrics import Metrics
 from functions.middleware.api_key import OPEN_PATHS, ApiKeyMiddleware
@@ -70,10 +71,11 @@ def create_app(
             RequestValidationError: _answer_validation_error,
         },
     )
-    add_embeddings_routes(app.router, registry, platform)
+    limits = BodyLimits.of(settings.model_options())
+    add_embeddings_routes(app.router, registry, platform, limits)
     app.include_router(models_router(registry, platform))
-    for router in (tokenize_router, health_router):
-        app.include_router(router(registry))
+    app.include_router(tokenize_router(registry, limits))
+    app.include_router(health_router(registry))
     metrics = Metrics(registry)
     app.include_router(metrics_router(metrics))
     if settings.admin_key is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self, cast
 
-import orjson
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -15,10 +14,14 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from engine.config import EngineConfig
 from engine.errors import InvalidInputError
 from engine.types import Inputs, Truncate
+from functions.body_limits import BodyLimits
 from functions.encoding import EncodingFormat
 from functions.errors import shorten
+from functions.json_reader import JsonShape, NestedValueError, read_object
+from functions.slices import Slices, run, run_in_turns
 
 _TOKEN_IDS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
 _INPUT_SCHEMA: dict[str, Any] = {
@@ -51,8 +54,6 @@ _FORMAT_SCHEMA: dict[str, Any] = {
 }
 _SENTENCES = {
     "missing": "{0} is required.",
-    "extra_forbidden": "{0} is not a field of this request.",
-    "model_type": "The body must be a JSON object.",
 }
 """Words for what pydantic finds, by its error types; other errors bring their own words."""
 
@@ -106,16 +107,45 @@ class InputsRequest(BaseModel):
         return len(self.input)
 
     @classmethod
-    def parse(cls, body: bytes) -> Self:
-        """Read a body, once.
+    async def read(cls, body: bytes, limits: BodyLimits) -> Self:
+        """Same as `parse`, in turns with what else the event loop has to do."""
+        return await run_in_turns(cls._parse_in_slices(body, limits))
+
+    @classmethod
+    def parse(cls, body: bytes, limits: BodyLimits | None = None) -> Self:
+        """Read a body, once; `limits` are those of the default options if None.
 
         Raises:
             InvalidInputError: not JSON, or not of this shape; names the field.
         """
+        return run(cls._parse_in_slices(body, limits or BodyLimits.of([EngineConfig()])))
+
+    @classmethod
+    def _parse_in_slices(cls, body: bytes, limits: BodyLimits) -> Slices[Self]:
+        if not body:
+            raise InvalidInputError("The body is empty; send a JSON object.", param=None)
+        shape = JsonShape(
+            fields=cls.model_fields.keys(),
+            lists={"input"},
+            max_items=limits.max_inputs,
+            max_numbers=limits.max_token_ids,
+            unknown=_unknown_field,
+        )
         try:
-            return cls.model_validate(_parse_json(body))
+            fields = yield from read_object(body, shape)
+            return cls.model_validate(fields)
         except ValidationError as exc:
             raise _first_error(exc) from exc
+        except NestedValueError as exc:
+            raise cls._error_of(exc.field, exc.value) from exc
+
+    @classmethod
+    def _error_of(cls, field: str, value: object) -> InvalidInputError:
+        try:
+            cls.model_validate({field: value})
+        except ValidationError as exc:
+            return _first_error(exc, field)
+        return InvalidInputError(f"{field}: has a value that it can't have.", param=field)
 
 
 class EmbeddingsRequest(InputsRequest):
@@ -134,17 +164,15 @@ class TokenizeRequest(InputsRequest):
     """The body of POST /v1/tokenize."""
 
 
-def _parse_json(body: bytes) -> object:
-    if not body:
-        raise InvalidInputError("The body is empty; send a JSON object.", param=None)
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        raise InvalidInputError(f"The body is not valid JSON: {exc}.", param=None) from exc
+def _unknown_field(name: str) -> InvalidInputError:
+    name = shorten(name)
+    return InvalidInputError(f"{name} is not a field of this request.", param=name)
 
 
-def _first_error(exc: ValidationError) -> InvalidInputError:
-    error = exc.errors(include_url=False, include_context=False, include_input=False)[0]
+def _first_error(exc: ValidationError, field: str | None = None) -> InvalidInputError:
+    """The first error, or the first of this field."""
+    errors = exc.errors(include_url=False, include_context=False, include_input=False)
+    error = next(error for error in errors if field in (None, *error["loc"][:1]))
     param = _param(error["loc"])
     sentence = _SENTENCES.get(error["type"])
     if sentence is None:

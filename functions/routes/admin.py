@@ -7,15 +7,16 @@ import time
 from dataclasses import asdict
 from functools import partial
 
-import orjson
 from fastapi import APIRouter, Request, Response
 
 from engine.errors import InvalidInputError
 from functions.background import in_background
+from functions.json_reader import JsonShape, NestedValueError, read_object
 from functions.models import ModelRegistry, ModelState, ServedModel
 from functions.observability import get_logger, log_level, set_log_level
 from functions.routes.json import json_response
 from functions.settings import LogLevel, Settings
+from functions.slices import run_in_turns
 from functions.version import version
 
 
@@ -63,7 +64,7 @@ def admin_router(registry: ModelRegistry, settings: Settings) -> APIRouter:
     @router.put("/log-level")
     async def change_log_level(request: Request) -> Response:
         """Write more or fewer log lines until the process ends."""
-        level = _parse_level(await request.body())
+        level = await _read_level(await request.body())
         set_log_level(level)
         get_logger().warning("log level changed", level_now=level.value)
         return json_response({"level": level.value})
@@ -92,12 +93,17 @@ def _report(model: ServedModel) -> dict[str, object]:
     }
 
 
-def _parse_level(body: bytes) -> LogLevel:
+async def _read_level(body: bytes) -> LogLevel:
+    choices = {level.value: level for level in LogLevel}
+    error = InvalidInputError(
+        f'Send {{"level": LEVEL}}, LEVEL being one of {", ".join(choices)}.', param="level"
+    )
+    shape = JsonShape({"level"}, frozenset(), max_items=0, max_numbers=0, unknown=lambda _: error)
     try:
-        wanted = orjson.loads(body)
-        return LogLevel(wanted["level"])
-    except (ValueError, TypeError, KeyError) as exc:
-        choices = ", ".join(level.value for level in LogLevel)
-        raise InvalidInputError(
-            f'Send {{"level": LEVEL}}, LEVEL being one of {choices}.', param="level"
-        ) from exc
+        fields = await run_in_turns(read_object(body, shape))
+    except (InvalidInputError, NestedValueError) as exc:
+        raise error from exc
+    level = fields.get("level")
+    if not isinstance(level, str) or level not in choices:
+        raise error
+    return choices[level]

@@ -10,7 +10,8 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 
 from engine import Engine
-from engine.errors import InvalidInputError, SpaceMismatchError
+from engine.errors import SpaceMismatchError
+from functions.body_limits import BodyLimits
 from functions.disconnect import while_connected
 from functions.encoding import ROWS_AT_ONCE, encode_embeddings
 from functions.headers import header_of
@@ -20,20 +21,20 @@ from functions.middleware.rate_limit import take_tokens_of
 from functions.models import ModelRegistry
 from functions.observability import record_of
 from functions.platform_limits import PlatformLimits, WantedAnswer
+from functions.request_body import read_json_body
 from functions.routes.direct import DirectRoute
 from functions.schemas import EmbeddingsRequest
 
 
 def add_embeddings_routes(
-    router: APIRouter, registry: ModelRegistry, platform: PlatformLimits
+    router: APIRouter, registry: ModelRegistry, platform: PlatformLimits, limits: BodyLimits
 ) -> None:
     """Add the route and its alias without the version."""
 
     async def create_embeddings(request: Request) -> Response:
         """Turn texts or token ids into vectors."""
         registry.check_accepting()  # First, so that a request that came before a drain is served.
-        check_content_type(request)
-        wanted = EmbeddingsRequest.parse(await request.body())
+        wanted = await EmbeddingsRequest.read(await read_json_body(request), limits)
         return await _embed(registry, platform, request, wanted)
 
     for path in ("/v1/embeddings", "/embeddings"):
@@ -95,27 +96,6 @@ def _answer_to(wanted: EmbeddingsRequest, engine: Engine) -> WantedAnswer:
         dimensions=min(wanted.dimensions or full, full),
         encoding_format=wanted.encoding_format,
     )
-
-
-def check_content_type(request: Request) -> None:
-    """Return if the body is said to be plain JSON.
-
-    Raises:
-        InvalidInputError: it is said to be something else, or nothing is said.
-    """
-    content_type = header_of(request.scope, b"content-type") or ""
-    media_type = content_type.split(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
-        raise InvalidInputError(
-            "The content-type must be application/json (in curl: -H 'content-type: "
-            "application/json').",
-            param=None,
-        )
-    encoding = header_of(request.scope, b"content-encoding")
-    if encoding is not None and encoding.lower() != "identity":
-        raise InvalidInputError(
-            "The body must be sent without a content-encoding: it is not decompressed.", param=None
-        )
 
 
 def truncation_headers(truncated: Sequence[int]) -> dict[str, str]:

@@ -8,14 +8,16 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from engine.types import Encoding
+from functions.body_limits import BodyLimits
 from functions.disconnect import while_connected
 from functions.models import ModelRegistry
 from functions.observability import record_of
-from functions.routes.embeddings import check_content_type, truncation_headers
+from functions.request_body import read_json_body
+from functions.routes.embeddings import truncation_headers
 from functions.schemas import TokenizeRequest
 
 
-def tokenize_router(registry: ModelRegistry) -> APIRouter:
+def tokenize_router(registry: ModelRegistry, limits: BodyLimits) -> APIRouter:
     """The route; there is no alias, as OpenAI has no such route."""
     router = APIRouter(tags=["tokenize"])
 
@@ -27,8 +29,7 @@ def tokenize_router(registry: ModelRegistry) -> APIRouter:
         of tokens, unless `truncate` says otherwise.
         """
         registry.check_accepting()
-        check_content_type(request)
-        wanted = TokenizeRequest.parse(await request.body())
+        wanted = await TokenizeRequest.read(await read_json_body(request), limits)
         model = registry.get(wanted.model)
         record = record_of(request.scope)
         record.fields |= {"model": model.name, "inputs": wanted.input_count}
