@@ -13,15 +13,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import RedisStorage
 from limits.errors import ConfigurationError as LimitsConfigurationError
 from limits.errors import StorageError
 
 from functions.errors import RateLimitError, RequestOverRateLimitError
 from functions.observability import get_logger
+from functions.rate_table import RateTable
 from functions.rate_window import Window, duration
 from functions.settings import Settings, SettingsError
 
@@ -29,6 +30,20 @@ _STORAGE_TIMEOUT_SECONDS = 0.5
 _RETRY_STORAGE_SECONDS = 5.0
 """How long a storage that failed is left alone, so that its time-outs slow nobody down."""
 T = TypeVar("T")
+
+
+class WindowStorage(Protocol):
+    """Where the counts are: what is used of a storage of `limits`."""
+
+    async def acquire_sliding_window_entry(
+        self, key: str, limit: int, expiry: int, amount: int = 1
+    ) -> bool:
+        """Take `amount` from the key's `limit` in `expiry` seconds; False if it does not fit."""
+        ...
+
+    async def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
+        """The previous count, the seconds that it counts on, the current count, its seconds."""
+        ...
 
 
 class RateLimiter:
@@ -43,7 +58,7 @@ class RateLimiter:
         *,
         requests: int | None,
         tokens: int | None,
-        storage: MemoryStorage | RedisStorage,
+        storage: WindowStorage,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         counts = {"requests": requests, "tokens": tokens}
@@ -140,14 +155,14 @@ def open_rate_limiter(settings: Settings) -> RateLimiter | None:
     return RateLimiter(requests=requests, tokens=tokens, storage=storage)
 
 
-def open_storage(url: str | None) -> MemoryStorage | RedisStorage:
+def open_storage(url: str | None) -> WindowStorage:
     """Where the counts are: in this process, or in the Redis at a URL.
 
     Raises:
         SettingsError: it can't be used.
     """
     if url is None:
-        return MemoryStorage()
+        return RateTable()
     if not url.startswith(("redis://", "rediss://")):
         raise SettingsError("rate_limit_storage must be a URL that begins redis:// or rediss://.")
     try:

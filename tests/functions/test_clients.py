@@ -48,5 +48,13 @@ def test_only_what_trusted_proxies_wrote_is_believed(
     assert client_of(_scope(*forwarded), hops) == f"address:{address}"
 
 
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [("::ffff:10.0.0.1", "10.0.0.1"), ("2001:db8::1", "2001:db8::/64"), ("::1", "::/64")],
+)
+def test_a_peer_on_ipv6_counts_by_its_network(peer: str, address: str) -> None:
+    assert client_of(_scope(peer=peer), 0) == f"address:{address}"
+
+
 def test_a_client_without_an_address_is_unknown() -> None:
     assert client_of(_scope(peer=None), 0) == "address:unknown"

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import structlog
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import RedisStorage
 
 from functions.errors import RateLimitError, RequestOverRateLimitError
 from functions.rate_limits import RateLimiter, open_rate_limiter, open_storage
+from functions.rate_table import RateTable
 from functions.rate_window import Window, duration
 from functions.settings import Settings, SettingsError
 from tests.functions.ports import free_port
@@ -34,9 +35,8 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 def _limiter(**limits: int) -> RateLimiter:
     counts: dict[str, int | None] = {"requests": None, "tokens": None, **limits}
-    return RateLimiter(
-        requests=counts["requests"], tokens=counts["tokens"], storage=MemoryStorage()
-    )
+    table = RateTable(clock=lambda: time.time())
+    return RateLimiter(requests=counts["requests"], tokens=counts["tokens"], storage=table)
 
 
 def test_what_fits_passes_and_what_does_not_is_told_when_it_will(
