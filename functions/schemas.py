@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any, Self, cast
 
 from pydantic import (
@@ -124,15 +125,8 @@ class InputsRequest(BaseModel):
     def _parse_in_slices(cls, body: bytes, limits: BodyLimits) -> Slices[Self]:
         if not body:
             raise InvalidInputError("The body is empty; send a JSON object.", param=None)
-        shape = JsonShape(
-            fields=cls.model_fields.keys(),
-            lists={"input"},
-            max_items=limits.max_inputs,
-            max_numbers=limits.max_token_ids,
-            unknown=_unknown_field,
-        )
         try:
-            fields = yield from read_object(body, shape)
+            fields = yield from read_object(body, _shape_of(cls, limits))
             return cls.model_validate(fields)
         except ValidationError as exc:
             raise _first_error(exc) from exc
@@ -162,6 +156,17 @@ class EmbeddingsRequest(InputsRequest):
 
 class TokenizeRequest(InputsRequest):
     """The body of POST /v1/tokenize."""
+
+
+@cache
+def _shape_of(kind: type[InputsRequest], limits: BodyLimits) -> JsonShape:
+    return JsonShape(
+        fields=frozenset(kind.model_fields),
+        lists=frozenset({"input"}),
+        max_items=limits.max_inputs,
+        max_numbers=limits.max_token_ids,
+        unknown=_unknown_field,
+    )
 
 
 def _unknown_field(name: str) -> InvalidInputError:
