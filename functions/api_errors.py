@@ -67,7 +67,7 @@ ERROR_ANSWERS: dict[int, ErrorAnswer] = {
     413: ErrorAnswer(
         "The body is over the limit of bytes.",
         INVALID_REQUEST,
-        "The body is larger than the limit of 16777216 bytes. Split the request.",
+        "The body is larger than the limit of 14680064 bytes. Split the request.",
         "payload_too_large",
     ),
     431: ErrorAnswer(

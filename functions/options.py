@@ -15,6 +15,13 @@ from functions.settings_sources import CONFIG_VARIABLE, flag_name, nearest, vari
 
 _CONFIG_HELP = "TOML or YAML file of options; keys are the flags' names with underscores."
 
+_PLAIN_DEFAULTS = {
+    name: field.default
+    for name, field in Settings.model_fields.items()
+    if field.default_factory is None
+}
+"""What a default that follows from other options is told by."""
+
 
 class OptionParser(argparse.ArgumentParser):
     """A parser that raises `SettingsError` with one line instead of printing its usage."""
@@ -78,7 +85,7 @@ def _meaning(field: FieldInfo) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    value = field.default
+    value = field.get_default(call_default_factory=True, validated_data=_PLAIN_DEFAULTS)
     if value is None or value == () or value is PydanticUndefined:
         return "none"
     if isinstance(value, bool):

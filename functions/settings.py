@@ -5,18 +5,29 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from engine.config import EngineConfig
 from engine.errors import ConfigurationError
+from functions.body_limits import BYTES_A_TOKEN, body_bytes_for
 from functions.model_options import ModelOptions, Models, repeated_name
 from functions.option_types import Secrets, Strings
 
 _NAMES = ("model_name", "served_model_name")
 _PASSWORD_IN_URL = re.compile(r"(\w+://)[^/@\s]*@")
 ENV_PREFIX = "EMBELLAMA_"
+
+
+def _default_body_bytes(fields: dict[str, Any]) -> int:
+    """For the model that takes most; a field that is not valid is missing here."""
+    own: int = fields.get("max_request_tokens", 0)
+    models: Models = fields.get("models", ())
+    is_said = [(model, "max_request_tokens" in model.model_fields_set) for model in models]
+    most = (model.max_request_tokens if said else own for model, said in is_said)
+    return body_bytes_for(max(most, default=own))
 
 
 class SettingsError(ConfigurationError):
@@ -93,7 +104,10 @@ class Settings(EngineConfig, BaseSettings):
         "OTEL_EXPORTER_OTLP_HEADERS and OTEL_TRACES_SAMPLER are honoured too.",
     )
     max_body_bytes: int = Field(
-        16 * 1024 * 1024, ge=1024, description="Bytes that the body of a request may have."
+        default_factory=_default_body_bytes,
+        ge=1024,
+        description="Bytes that the body of a request may have; by default "
+        f"{BYTES_A_TOKEN} a token of max_request_tokens, rounded up to a MiB.",
     )
     shutdown_timeout_seconds: float = Field(
         30.0,
