@@ -32,16 +32,21 @@ def open_gguf(opening: Opening) -> ModelSource:
     path = opening.path
     file = GgufFile(path)
     _check_purpose(file)
+    architecture_of_gguf(file.architecture).check(file)
     stated = file.optional("general.name")
     facts = Facts(
-        name=str(stated or path.stem),
-        pooling=_POOLING.get(file.optional(f"{file.architecture}.pooling_type")),
+        name=stated if stated and isinstance(stated, str) else path.stem,
+        pooling=None if (pooling := _pooling_type(file)) is None else _POOLING.get(pooling),
         normalize=True,
-        max_input_tokens=int(file.hyperparameter("context_length")),
+        max_input_tokens=file.context_length,
     ).changed_by(opening.options)
     check_length(file, facts)
     dimensions, vocabulary_size = sizes(file)
     tokenizer = tokenizer_of_gguf(file)
+    if tokenizer.get_vocab_size() != vocabulary_size:
+        raise ExportError(
+            f"{path} has {tokenizer.get_vocab_size()} tokens, but vectors for {vocabulary_size}."
+        )
     notes = compare_with_llama_cpp(tokenizer, path, opening.progress)
     precision = file.precision
     return ModelSource(
@@ -62,7 +67,7 @@ def _check_purpose(file: GgufFile) -> None:
     try:
         architecture_of_gguf(file.architecture)
     except UnsupportedArchitectureError as exc:
-        pooling = file.optional(f"{file.architecture}.pooling_type")
+        pooling = _pooling_type(file)
         advice = "Take a checkpoint of the model as the source: those may go through optimum."
         if pooling is None:
             advice = (
@@ -72,5 +77,11 @@ def _check_purpose(file: GgufFile) -> None:
         raise UnsupportedArchitectureError(
             architecture=exc.architecture, supported=exc.supported, advice=advice
         ) from exc
-    if file.optional(f"{file.architecture}.pooling_type") == gguf.PoolingType.RANK:
+    if _pooling_type(file) == gguf.PoolingType.RANK:
         raise ExportError(f"{file.path} ranks pairs of texts: it is not an embedding model.")
+
+
+def _pooling_type(file: GgufFile) -> gguf.PoolingType | None:
+    """What the file states; None if nothing, or a number that stands for no pooling."""
+    stated = file.optional(f"{file.architecture}.pooling_type")
+    return gguf.PoolingType(stated) if stated in list(gguf.PoolingType) else None

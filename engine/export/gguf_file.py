@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,19 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import ExportError
+from engine.errors import ExportError, IntegrityError
+from engine.gguf_header import GgufHeader, Metadatum, TensorPlace
+from engine.gguf_types import precision_of
 from engine.types import FloatArray
 
-
-@dataclass(frozen=True, slots=True)
-class Metadatum:
-    """A key of the header with its value and the type that the file states."""
-
-    key: str
-    value: Any
-    type: gguf.GGUFValueType
-    item_type: gguf.GGUFValueType | None
+_STORED = {
+    gguf.GGMLQuantizationType.F32: "<f4",
+    gguf.GGMLQuantizationType.F16: "<f2",
+}
+"""Types whose numbers numpy has; all others are bytes of blocks, row by row."""
+_MOST = (1 << 31) - 1
+"""Hyperparameters are 32-bit numbers to llama.cpp."""
+_MOST_TOKENS = 1 << 20
 
 
 class GgufFile:
@@ -33,41 +33,35 @@ class GgufFile:
         """Read the header.
 
         Raises:
-            ExportError: the file can't be read, is cut short, or is not GGUF.
+            ExportError: the file can't be read, is cut short, is damaged, or is not GGUF.
         """
         self.path = path
         try:
-            reader = gguf.GGUFReader(path)
-        except OSError as exc:
-            raise ExportError(f"{path} can't be read: {exc.strerror or exc}.") from exc
-        except (ValueError, IndexError, KeyError) as exc:
-            raise ExportError(f"{path} is not a GGUF file, or is cut short: {exc}.") from exc
-        self._fields = reader.fields
-        self._tensors = {str(tensor.name): tensor for tensor in reader.tensors}
-        self.architecture = str(self.value("general.architecture"))
+            self._header = GgufHeader.read(path)
+        except IntegrityError as exc:
+            raise ExportError(exc.message) from exc
+        self._bytes = np.memmap(path, mode="r")
+        self.architecture = self.text("general.architecture")
 
     @property
     def names(self) -> frozenset[str]:
         """Names of all tensors."""
-        return frozenset(self._tensors)
+        return frozenset(self._header.tensors)
 
     @property
     def precision(self) -> str:
-        """Type of most of the weights in the blocks, in lower case, such as `q4_k`."""
-        sizes: Counter[str] = Counter()
-        for name, tensor in self._tensors.items():
-            if name.startswith("blk."):
-                sizes[tensor.tensor_type.name.lower()] += int(tensor.n_elements)
-        if not sizes:
+        """What the header says that the file is, such as `q4_k_m`; see `precision_of`.
+
+        Raises:
+            ExportError: the file has no weights of blocks.
+        """
+        if not any(name.startswith("blk.") for name in self.names):
             raise ExportError(f"{self.path} has no weights of blocks, so it is no model.")
-        return sizes.most_common(1)[0][0]
+        return precision_of(self._header)
 
     def metadata(self) -> Iterator[Metadatum]:
-        """All keys of the header in the file's order, without the reader's own."""
-        for key, field in self._fields.items():
-            if not key.startswith("GGUF."):
-                item = field.types[-1] if field.types[0] is gguf.GGUFValueType.ARRAY else None
-                yield Metadatum(key, field.contents(), field.types[0], item)
+        """All keys of the header in the file's order."""
+        yield from self._header.metadata.values()
 
     def value(self, key: str) -> Any:  # noqa: ANN401 - the file decides
         """Metadata under this key.
@@ -75,44 +69,107 @@ class GgufFile:
         Raises:
             ExportError: there is none.
         """
-        if key not in self._fields:
+        if key not in self._header.metadata:
             raise ExportError(f"{self.path} has no metadata {key!r}.")
-        return self._fields[key].contents()
+        return self._header.metadata[key].value
 
     def optional(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - the file decides
         """Metadata under this key, or the default."""
-        return self._fields[key].contents() if key in self._fields else default
+        return self.value(key) if key in self._header.metadata else default
+
+    def text(self, key: str) -> str:
+        """A text under this key.
+
+        Raises:
+            ExportError: there is none.
+        """
+        value = self.value(key)
+        if not isinstance(value, str):
+            raise self._wrong(key, value, "a text")
+        return value
 
     def hyperparameter(self, key: str) -> Any:  # noqa: ANN401 - the file decides
         """Metadata of the file's architecture: `block_count` reads `bert.block_count`."""
         return self.value(f"{self.architecture}.{key}")
 
+    def number(self, key: str, *, most: int = _MOST) -> int:
+        """A hyperparameter that is a whole number from 1 to `most`.
+
+        Raises:
+            ExportError: there is none, or it is something else.
+        """
+        value = self.hyperparameter(key)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise self._wrong(f"{self.architecture}.{key}", value, f"a whole number, 1 to {most}")
+        return value
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that the model has positions for.
+
+        Raises:
+            ExportError: it is not stated, or beyond any model's.
+        """
+        return self.number("context_length", most=_MOST_TOKENS)
+
+    def real(self, key: str) -> float:
+        """A hyperparameter that is a number above 0.
+
+        Raises:
+            ExportError: there is none, or it is something else.
+        """
+        value = self.hyperparameter(key)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not (math.isfinite(value) and value > 0):
+            raise self._wrong(f"{self.architecture}.{key}", value, "a number above 0")
+        return float(value)
+
     def type_of(self, name: str) -> gguf.GGMLQuantizationType:
         """How a tensor is stored."""
-        return self._tensor(name).tensor_type
+        return gguf.GGMLQuantizationType(self._tensor(name).type)
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor, in row-major order."""
+        return self._tensor(name).shape
 
     def stored(self, name: str) -> NDArray[np.generic]:
         """A tensor as it is stored: floats, or bytes of blocks, row by row."""
-        data: NDArray[np.generic] = self._tensor(name).data
-        return data
+        place = self._tensor(name)
+        data = self._bytes[place.offset : place.offset + place.bytes]
+        dtype = _STORED.get(self.type_of(name))
+        if dtype is None:
+            rows = place.shape[:-1]
+            return data.reshape(*rows, place.bytes // math.prod(rows))
+        return data.view(dtype).reshape(place.shape)
 
     def tensor(self, name: str) -> FloatArray:
         """A tensor, dequantised exactly as llama.cpp does, in row-major order.
 
         Raises:
-            ExportError: there is none, or its quantisation is not known.
+            ExportError: there is none, its quantisation is not known, or its numbers are not
+                finite.
         """
-        tensor = self._tensor(name)
+        kind = self.type_of(name)
         try:
-            values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+            with np.errstate(all="ignore"):  # looked at below
+                values = gguf.quants.dequantize(self.stored(name), kind)
         except NotImplementedError as exc:
             raise ExportError(
-                f"{self.path}: the tensor {name!r} is {tensor.tensor_type.name}, "
-                "which can't be dequantised."
+                f"{self.path}: the tensor {name!r} is {kind.name}, which can't be dequantised."
             ) from exc
-        return np.asarray(values, dtype=np.float32)
+        floats = np.asarray(values, dtype=np.float32)
+        if not np.isfinite(floats).all():
+            raise ExportError(f"{self.path}: the tensor {name!r} has numbers that are not finite.")
+        return floats
 
-    def _tensor(self, name: str) -> gguf.ReaderTensor:
-        if name not in self._tensors:
+    def _tensor(self, name: str) -> TensorPlace:
+        if name not in self._header.tensors:
             raise ExportError(f"{self.path} has no tensor {name!r}.")
-        return self._tensors[name]
+        return self._header.tensors[name]
+
+    def _wrong(self, key: str, value: object, wanted: str) -> ExportError:
+        return ExportError(f"{self.path} has {key}={_shown(value)}; it must be {wanted}.")
+
+
+def _shown(value: object) -> str:
+    return f"a list of {len(value)}" if isinstance(value, list) else repr(value)[:80]

@@ -58,7 +58,8 @@ def write_at_precision(source: GgufFile, path: Path, precision: str) -> None:
     writer = gguf.GGUFWriter(path, source.architecture)
     for row in source.metadata():
         if row.key not in ("general.architecture", "general.file_type"):
-            writer.add_key_value(row.key, row.value, row.type, row.item_type)
+            item_type = None if row.item_type is None else gguf.GGUFValueType(row.item_type)
+            writer.add_key_value(row.key, row.value, gguf.GGUFValueType(row.type), item_type)
     writer.add_file_type(_FILE_TYPE[precision])
     for name in sorted(source.names):
         values = source.tensor(name)

@@ -6,10 +6,11 @@ llama.cpp's versions of them; `tokenizer_check` compares the two.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import gguf
 from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
@@ -19,6 +20,10 @@ from tokenizers.processors import TemplateProcessing
 from engine.errors import ExportError
 from engine.export.gguf_file import GgufFile
 
+_T = TypeVar("_T")
+_SHOWN = 40
+_UNDEFINED = 0
+"""A type of tokens that llama.cpp has and the gguf package has not."""
 _PHANTOM_SPACE = "\u2581"
 _BRACKETED = re.compile(r"\[\S+\]")
 _MAX_WORD_CHARACTERS = 100
@@ -46,10 +51,20 @@ class _Vocabulary:
     def token(self, *roles: str) -> str | None:
         """The token of the first role that the file states."""
         for role in roles:
-            index = self.key(f"{role}_token_id")
-            if index is not None and int(index) < len(self.tokens):
-                return self.tokens[int(index)]
+            index = self.token_id(role)
+            if index is not None:
+                return self.tokens[index]
         return None
+
+    def token_id(self, role: str) -> int | None:
+        """The id that the file states for a role."""
+        index = self.key(f"{role}_token_id")
+        if index is None or (isinstance(index, int) and 0 <= index < len(self.tokens)):
+            return index
+        raise ExportError(
+            f"{self.file.path} names no token for the role {role!r}: its id is "
+            f"{str(index)[:_SHOWN]}, of {len(self.tokens)} tokens."
+        )
 
     def required_token(self, *roles: str) -> str:
         token = self.token(*roles)
@@ -64,16 +79,33 @@ def tokenizer_of_gguf(file: GgufFile) -> Tokenizer:
     Raises:
         ExportError: the vocabulary is damaged or of a kind that is not known.
     """
-    kind = str(file.value("tokenizer.ggml.model"))
+    kind = file.text("tokenizer.ggml.model")
     if kind not in _MAKERS:
         raise ExportError(
             f"{file.path} has a tokenizer of the kind {kind!r}, which can't be made. "
             f"Known: {', '.join(_MAKERS)}. Take a source that has its tokenizer.json."
         )
-    tokens = [str(token) for token in file.value("tokenizer.ggml.tokens")]
-    normal = int(gguf.TokenType.NORMAL)
-    types = file.optional("tokenizer.ggml.token_type", [normal] * len(tokens))
-    return _MAKERS[kind](_Vocabulary(file, tokens, [int(value) for value in types]))
+    tokens = _list(file, "tokens", str)
+    types = _list(file, "token_type", int) or [int(gguf.TokenType.NORMAL)] * len(tokens)
+    if len(types) != len(tokens):
+        raise ExportError(f"{file.path} has {len(tokens)} tokens, but types for {len(types)}.")
+    unknown = set(types) - set(map(int, gguf.TokenType)) - {_UNDEFINED}
+    if unknown:
+        raise ExportError(f"{file.path} has tokens of the type {min(unknown)}, which is not known.")
+    return _MAKERS[kind](_Vocabulary(file, tokens, types))
+
+
+def _list(file: GgufFile, name: str, kind: type[_T]) -> list[_T]:
+    """A list of the vocabulary, empty where the file has none.
+
+    Raises:
+        ExportError: there is something else under its key.
+    """
+    key = f"tokenizer.ggml.{name}"
+    values = file.optional(key, [])
+    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+        raise ExportError(f"{file.path} has {key} of another type than a list of {kind.__name__}.")
+    return values
 
 
 def _wordpiece(vocabulary: _Vocabulary) -> Tokenizer:
@@ -133,13 +165,14 @@ def _byte_level_bpe(vocabulary: _Vocabulary) -> Tokenizer:
             f"{vocabulary.file.path} splits words as {pre!r}, which is not known. "
             f"Known: {', '.join(sorted(_GPT2_PRE))}. Take a source that has its tokenizer.json."
         )
-    merges = [tuple(str(row).split(" ", 1)) for row in vocabulary.key("merges", [])]
-    if not merges or any(len(pair) != 2 for pair in merges):
+    merges = [tuple(row.split(" ", 1)) for row in _list(vocabulary.file, "merges", str)]
+    ids = _unique(vocabulary)
+    if not merges or any(
+        len(pair) != 2 or not {*pair, "".join(pair)} <= ids.keys() for pair in merges
+    ):
         raise ExportError(f"{vocabulary.file.path} has no valid list of BPE merges.")
     unknown = vocabulary.token("unknown")
-    tokenizer = Tokenizer(
-        BPE(_unique(vocabulary), [(first, last) for first, last in merges], unk_token=unknown)
-    )
+    tokenizer = Tokenizer(BPE(ids, [(first, last) for first, last in merges], unk_token=unknown))
     add_space = bool(vocabulary.key("add_space_prefix"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_space, use_regex=True)
     framed = pre in _FRAMED_PRE
@@ -150,15 +183,14 @@ def _byte_level_bpe(vocabulary: _Vocabulary) -> Tokenizer:
 
 def _unigram(vocabulary: _Vocabulary) -> Tokenizer:
     """SentencePiece's, as XLM-R and T5 have it."""
-    scores = vocabulary.key("scores")
-    if scores is None or len(scores) != len(vocabulary.tokens):
+    scores = _list(vocabulary.file, "scores", float)
+    if len(scores) != len(vocabulary.tokens) or not all(map(math.isfinite, scores)):
         raise ExportError(f"{vocabulary.file.path} has no score for each token.")
     _unique(vocabulary)
-    unknown = vocabulary.key("unknown_token_id")
-    rows = [(token, float(score)) for token, score in zip(vocabulary.tokens, scores, strict=True)]
-    tokenizer = Tokenizer(Unigram(rows, None if unknown is None else int(unknown)))
+    rows = list(zip(vocabulary.tokens, scores, strict=True))
+    tokenizer = Tokenizer(Unigram(rows, vocabulary.token_id("unknown")))
     joins = bool(vocabulary.key("remove_extra_whitespaces"))
-    charsmap = bytes(vocabulary.key("precompiled_charsmap", []))
+    charsmap = bytes(byte & 0xFF for byte in _list(vocabulary.file, "precompiled_charsmap", int))
     steps: list[normalizers.Normalizer] = [normalizers.Precompiled(charsmap)] if charsmap else []
     if joins:
         steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]

@@ -79,7 +79,7 @@ def check_length(file: GgufFile, facts: Facts) -> None:
     Raises:
         ExportError: names both.
     """
-    positions = int(file.hyperparameter("context_length"))
+    positions = file.context_length
     if facts.max_input_tokens > positions:
         raise ExportError(
             f"max_input_tokens is {facts.max_input_tokens}, but the model has positions for "
@@ -90,4 +90,4 @@ def check_length(file: GgufFile, facts: Facts) -> None:
 def sizes(file: GgufFile) -> tuple[int, int]:
     """Dimensions and ids of a GGUF file's model."""
     table = file.stored("token_embd.weight")
-    return int(file.hyperparameter("embedding_length")), int(table.shape[0])
+    return file.number("embedding_length"), int(table.shape[0])

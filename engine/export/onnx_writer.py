@@ -28,7 +28,7 @@ def write_onnx(source: GgufFile, path: Path) -> Path:
         graph = Graph(data, data_path.name)
         hidden = architecture.add_nodes(graph, source)
         output = graph.node("Identity", [hidden], "token_vectors")
-    dimensions = int(source.hyperparameter("embedding_length"))
+    dimensions = source.number("embedding_length")
     graph.save(
         path,
         name=architecture.name,
@@ -37,6 +37,6 @@ def write_onnx(source: GgufFile, path: Path) -> Path:
             "attention_mask": (TensorProto.INT32, ("B", "T")),
         },
         outputs={output: (TensorProto.FLOAT, ("B", "T", dimensions))},
-        metadata={ROW_TOKENS: str(int(source.hyperparameter("context_length")))},
+        metadata={ROW_TOKENS: str(source.context_length)},
     )
     return data_path

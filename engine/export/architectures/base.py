@@ -58,6 +58,14 @@ class Architecture(Protocol):
         """
         ...
 
+    def check(self, source: GgufFile) -> None:
+        """Refuse a file whose tensors and numbers contradict each other; weights are not read.
+
+        Raises:
+            ExportError: names the tensor or the number.
+        """
+        ...
+
     def add_nodes(self, graph: Graph, source: GgufFile) -> str:
         """Add the nodes from `input_ids` and `attention_mask` (B, T) to token vectors (B, T, D).
 

@@ -104,12 +104,16 @@ class Bert:
             first_rows={"position_embd.weight": self.first_position(config)},
         )
 
+    def check(self, source: GgufFile) -> None:
+        """See `Architecture.check`."""
+        check_file(source, _PARTS)
+
     def add_nodes(self, graph: Graph, source: GgufFile) -> str:
         """Add the encoder; see `Architecture.add_nodes`."""
-        check_file(source, _PARTS)
+        self.check(source)
         attention_scope(graph)
         hidden = _embed(graph, source)
-        for block in range(int(source.hyperparameter("block_count"))):
+        for block in range(source.number("block_count")):
             hidden = _feed_forward(graph, source, block, _attend(graph, source, block, hidden))
         return hidden
 
@@ -142,7 +146,7 @@ def _embed(graph: Graph, source: GgufFile) -> str:
 
 def _positions(source: GgufFile) -> FloatArray:
     table = source.tensor("position_embd.weight")
-    stated = int(source.hyperparameter("context_length"))
+    stated = source.context_length
     if len(table) != stated:
         raise ExportError(
             f"{source.path} states a context of {stated} tokens, but has {len(table)} positions."
@@ -159,7 +163,7 @@ def _attend(graph: Graph, source: GgufFile, block: int, hidden: str) -> str:
         "" if shift is None else graph.weight(f"blk.{block}.attn_qkv.bias", shift),
         SCOPE,
     ]
-    heads = int(source.hyperparameter("attention.head_count"))
+    heads = source.number("attention.head_count")
     context = graph.node(
         "Attention",
         inputs,

@@ -16,6 +16,9 @@ from engine.export.gguf_file import GgufFile
 _BLOCK_PREFIX = re.compile(r"blk\.(\d+)\.")
 _UNUSED = ("pooler.", "cls.", "lm_head.", "embeddings.position_ids")
 """Heads for other tasks, which no embedding passes through, and a constant."""
+_SHOWN = 80
+_TABLES = frozenset({"token_embd", "position_embd", "token_types"})
+_OUTSIDE_OF_BLOCKS = _TABLES | {"token_embd_norm"}
 
 
 def require(config: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
@@ -124,34 +127,72 @@ def has_bias(part: str, names: AbstractSet[str], prefix: str) -> bool:
     return not names.isdisjoint({f"{part}.bias", f"{prefix}{part}.bias"})
 
 
-def check_file(source: GgufFile, parts: AbstractSet[str]) -> None:
+def check_file(source: GgufFile, parts: AbstractSet[str], *, up_halves: int = 1) -> None:
     """Refuse a GGUF file whose numbers contradict each other, or whose tensors would be ignored.
 
     Args:
         source: the file.
         parts: tensors that are read, without block number and without `.weight` or `.bias`.
+        up_halves: how many times as many rows as the feed-forward is long `ffn_up` has where
+            there is no `ffn_gate` beside it.
 
     Raises:
         ExportError: says what is contradicting or not known.
     """
-    blocks = int(source.hyperparameter("block_count"))
-    for name in sorted(source.names):
-        match = _BLOCK_PREFIX.match(name)
-        part = name[match.end() if match else 0 :].removesuffix(".weight").removesuffix(".bias")
-        if part not in parts or (match and int(match[1]) >= blocks):
-            raise ExportError(
-                f"{source.path}: the tensor {name!r} has no place in {source.architecture} "
-                f"with {blocks} blocks."
-            )
-    heads = int(source.hyperparameter("attention.head_count"))
-    width = int(source.hyperparameter("embedding_length"))
-    found = source.tensor("token_embd.weight").shape[1]
+    blocks = source.number("block_count")
+    heads = source.number("attention.head_count")
+    width = source.number("embedding_length")
+    found = source.shape_of("token_embd.weight")[-1]
     if found != width or width % heads:
         raise ExportError(
             f"{source.path} states {width} dimensions and {heads} heads, but its tokens have "
             f"{found} dimensions; these must be equal and a multiple of the heads."
         )
+    for name in sorted(source.names):
+        match = _BLOCK_PREFIX.match(name)
+        part, _, kind = name[match.end() if match else 0 :].rpartition(".")
+        if (
+            part not in parts
+            or kind not in (("weight",) if part in _TABLES else ("weight", "bias"))
+            or (match is not None) == (part in _OUTSIDE_OF_BLOCKS)
+            or (match and int(match[1]) >= blocks)
+        ):
+            raise ExportError(
+                f"{source.path}: the tensor {name!r} has no place in {source.architecture} "
+                f"with {blocks} blocks."
+            )
+        gate = f"{match[0]}ffn_gate.weight" if match else ""
+        halves = up_halves if part == "ffn_up" and gate not in source.names else 1
+        check_shape(source, name, part, kind, up_halves=halves)
     refuse_other(source, {"attention.causal": False, "attention.head_count_kv": heads})
+
+
+def check_shape(source: GgufFile, name: str, part: str, kind: str, *, up_halves: int) -> None:
+    """Refuse a tensor whose shape contradicts the file's numbers.
+
+    Raises:
+        ExportError: names both shapes.
+    """
+    width = source.number("embedding_length")
+    inner = source.number("feed_forward_length") if part.startswith("ffn_") else 0
+    rows, columns = {
+        "attn_qkv": (3 * width, width),
+        "ffn_up": (inner * up_halves, width),
+        "ffn_gate": (inner, width),
+        "ffn_down": (width, inner),
+    }.get(part, (width, width))
+    found = source.shape_of(name)
+    if part in _TABLES:
+        expected: tuple[int, ...] = (found[0], width)
+    elif kind == "bias" or part.endswith("_norm"):
+        expected = (rows,)
+    else:
+        expected = (rows, columns)
+    if found != expected:
+        raise ExportError(
+            f"{source.path}: the tensor {name!r} has the shape {found}, but the file's numbers "
+            f"ask for {expected}{', as there is no gate beside it' if up_halves > 1 else ''}."
+        )
 
 
 def refuse_other(source: GgufFile, expected: Mapping[str, Any]) -> None:
@@ -166,4 +207,6 @@ def refuse_other(source: GgufFile, expected: Mapping[str, Any]) -> None:
         except ExportError:  # not stated
             continue
         if found != value:
-            raise ExportError(f"{source.path} has {key}={found!r}; only {value!r} works.")
+            raise ExportError(
+                f"{source.path} has {key}={repr(found)[:_SHOWN]}; only {value!r} works."
+            )

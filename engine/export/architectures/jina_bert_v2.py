@@ -10,7 +10,6 @@ from typing import Any
 import gguf
 import numpy as np
 
-from engine.errors import ExportError
 from engine.export.architectures.base import CheckpointTensor
 from engine.export.architectures.checks import (
     add_encoder,
@@ -89,14 +88,20 @@ class JinaBertV2:
                 pairs[f"{target}.bias"] = f"{source}.bias"
         return checkpoint_tensors(pairs, names, prefix=_PREFIX, architecture=self.checkpoint_type)
 
+    def check(self, source: GgufFile) -> None:
+        """See `Architecture.check`."""
+        check_file(
+            source, frozenset(_TENSORS) | frozenset(_BLOCK_TENSORS) | _MORE_PARTS, up_halves=2
+        )
+
     def add_nodes(self, graph: Graph, source: GgufFile) -> str:
         """Add the encoder; see `Architecture.add_nodes`."""
-        check_file(source, frozenset(_TENSORS) | frozenset(_BLOCK_TENSORS) | _MORE_PARTS)
-        heads = int(source.hyperparameter("attention.head_count"))
+        self.check(source)
+        heads = source.number("attention.head_count")
         attention_scope(graph)
         bias = _alibi(graph, heads)
         hidden = embed(graph, source)
-        for block in range(int(source.hyperparameter("block_count"))):
+        for block in range(source.number("block_count")):
             hidden = _attend(graph, source, block, hidden, bias)
             hidden = _feed_forward(graph, source, block, hidden)
         return hidden
@@ -144,7 +149,7 @@ def _attend(graph: Graph, source: GgufFile, block: int, hidden: str, bias: str) 
         inputs,
         f"blk.{block}.attention",
         domain=FUSED,
-        attributes={"num_heads": int(source.hyperparameter("attention.head_count"))},
+        attributes={"num_heads": source.number("attention.head_count")},
     )
     return project_and_norm(graph, source, block, hidden, context, "attn_output")
 
@@ -155,10 +160,6 @@ def _feed_forward(graph: Graph, source: GgufFile, block: int, hidden: str) -> st
     if f"blk.{block}.ffn_gate.weight" in source.names:
         gate = linear(graph, source, f"blk.{block}.ffn_gate", hidden)
     else:
-        rows = len(source.tensor(f"blk.{block}.ffn_up.weight"))
-        inner = int(source.hyperparameter("feed_forward_length"))
-        if rows != 2 * inner:
-            raise ExportError(f"{source.path}: blk.{block}.ffn_up has no gate: {rows} rows.")
         gate, half = f"blk.{block}.ffn_gate", f"blk.{block}.ffn_ungated"
         up = _split(graph, up, gate, half)
     active = graph.node("Gelu", [gate], f"blk.{block}.ffn_gelu", domain=FUSED)

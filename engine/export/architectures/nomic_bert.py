@@ -105,15 +105,19 @@ class NomicBert:
                 pairs[f"blk.{block}.{target}"] = f"encoder.layers.{block}.{source}"
         return checkpoint_tensors(pairs, names, prefix="bert.", architecture=self.checkpoint_type)
 
-    def add_nodes(self, graph: Graph, source: GgufFile) -> str:
-        """Add the encoder; see `Architecture.add_nodes`."""
+    def check(self, source: GgufFile) -> None:
+        """See `Architecture.check`."""
         check_file(source, _PARTS | _SEPARATE_PARTS)
         _refuse_biases(source)
+
+    def add_nodes(self, graph: Graph, source: GgufFile) -> str:
+        """Add the encoder; see `Architecture.add_nodes`."""
+        self.check(source)
         attention_scope(graph)
-        positions(graph, int(source.hyperparameter("context_length")), TensorProto.INT64)
+        positions(graph, source.context_length, TensorProto.INT64)
         _add_rotation(graph, source)
         hidden = embed(graph, source)
-        for block in range(int(source.hyperparameter("block_count"))):
+        for block in range(source.number("block_count")):
             hidden = _feed_forward(graph, source, block, _attend(graph, source, block, hidden))
         return hidden
 
@@ -139,15 +143,15 @@ def _refuse_biases(source: GgufFile) -> None:
 
 def _add_rotation(graph: Graph, source: GgufFile) -> None:
     """Cosines and sines (context, head size / 2) of all positions (Su et al. 2021)."""
-    width = int(source.hyperparameter("embedding_length"))
-    size = width // int(source.hyperparameter("attention.head_count"))
+    width = source.number("embedding_length")
+    size = width // source.number("attention.head_count")
     refuse_other(
         source,
         {"rope.dimension_count": size, "rope.scaling.type": "none", "rope.scaling.factor": 1.0},
     )
-    base = float(source.hyperparameter("rope.freq_base"))
+    base = source.real("rope.freq_base")
     frequencies = base ** -(np.arange(0, size, 2) / size)
-    angles = np.arange(int(source.hyperparameter("context_length")))[:, None] * frequencies
+    angles = np.arange(source.context_length)[:, None] * frequencies
     graph.weight("rope.cos", np.cos(angles).astype(np.float32))
     graph.weight("rope.sin", np.sin(angles).astype(np.float32))
 
@@ -183,7 +187,7 @@ def _attend(graph: Graph, source: GgufFile, block: int, hidden: str) -> str:
         [*rotated, value, "", SCOPE],
         f"blk.{block}.attention",
         domain=FUSED,
-        attributes={"num_heads": int(source.hyperparameter("attention.head_count"))},
+        attributes={"num_heads": source.number("attention.head_count")},
     )
     return project_and_norm(graph, source, block, hidden, context, "attn_output")
 

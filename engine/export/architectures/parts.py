@@ -15,7 +15,7 @@ _QKV = ("attn_q", "attn_k", "attn_v")
 
 def epsilon(source: GgufFile) -> float:
     """Added to variances by layer normalisation."""
-    return float(source.hyperparameter("attention.layer_norm_epsilon"))
+    return source.real("attention.layer_norm_epsilon")
 
 
 def embed(graph: Graph, source: GgufFile) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import UnsupportedArchitectureError
+from engine.errors import ExportError, UnsupportedArchitectureError
 from engine.export.gguf_file import GgufFile
 from engine.export.reference.encoders import ENCODERS
 from engine.types import FloatArray, IntArray, Pooling
@@ -38,11 +38,22 @@ class Reference:
     def embed(
         self, sequences: Sequence[IntArray], *, pooling: Pooling, normalize: bool
     ) -> FloatArray:
-        """Pooled vectors (N, D) float32, of length 1 where `normalize`."""
-        rows = [_pool(vectors, pooling) for vectors in self.token_vectors(sequences)]
-        pooled = np.stack(rows)
+        """Pooled vectors (N, D) float32, of length 1 where `normalize`.
+
+        Raises:
+            ExportError: a vector is not finite, or has no direction.
+        """
+        with np.errstate(all="ignore"):  # looked at below
+            rows = [_pool(vectors, pooling) for vectors in self.token_vectors(sequences)]
+            pooled = np.stack(rows)
+            lengths = np.linalg.norm(pooled, axis=1, keepdims=True)
+        if not (np.isfinite(lengths).all() and lengths.all()):
+            raise ExportError(
+                "The model's own weights give vectors that are not finite, or have no length: they "
+                "are damaged."
+            )
         if normalize:
-            pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
+            pooled /= lengths
         return pooled.astype(np.float32)
 
     def token_vectors(self, sequences: Sequence[IntArray]) -> list[FloatArray]:

@@ -19,9 +19,9 @@ class BertEncoder:
     def __init__(self, source: GgufFile) -> None:
         """Load all tensors as float32."""
         self._tensors = {name: source.tensor(name) for name in source.names}
-        self._blocks = int(source.hyperparameter("block_count"))
-        self._heads = int(source.hyperparameter("attention.head_count"))
-        self._epsilon = float(source.hyperparameter("attention.layer_norm_epsilon"))
+        self._blocks = source.number("block_count")
+        self._heads = source.number("attention.head_count")
+        self._epsilon = source.real("attention.layer_norm_epsilon")
 
     def token_vectors(self, chunk: Sequence[IntArray]) -> list[FloatArray]:
         """Vectors (T, D) of the tokens of each sequence (T,)."""
@@ -101,7 +101,7 @@ class NomicBertEncoder(BertEncoder):
     def __init__(self, source: GgufFile) -> None:
         """Load all tensors as float32."""
         super().__init__(source)
-        self._base = float(source.hyperparameter("rope.freq_base"))
+        self._base = source.real("rope.freq_base")
 
     def _place(self, tokens: FloatArray, positions: IntArray) -> FloatArray:  # noqa: ARG002 - rotated instead
         return tokens

@@ -35,7 +35,7 @@ def erf(values: FloatArray) -> FloatArray:
     nearest = np.rint(clipped * np.float32(_ERF_STEPS))
     start = nearest / np.float32(_ERF_STEPS)
     step = clipped - start
-    index = nearest.astype(np.int32) + _ERF_LIMIT * _ERF_STEPS
+    index = np.nan_to_num(nearest, nan=0.0).astype(np.int32) + _ERF_LIMIT * _ERF_STEPS
     result: FloatArray = table[index] + slopes[index] * step * (np.float32(1.0) - start * step)
     return result
 

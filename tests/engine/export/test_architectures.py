@@ -14,7 +14,14 @@ from engine.export.checkpoint import Checkpoint
 from engine.export.onnx_writer import write_onnx
 from engine.export.reference.encoders import ENCODERS
 from engine.types import Batch, Encoding
-from tests.engine.export.small_models import CHECKPOINTS, SMALL, copy_checkpoint, to_gguf
+from tests.engine.export.small_models import (
+    CHECKPOINTS,
+    SMALL,
+    Tensors,
+    change_gguf,
+    copy_checkpoint,
+    to_gguf,
+)
 
 
 def test_every_row_of_the_table_is_found_by_its_names() -> None:
@@ -103,6 +110,51 @@ def test_a_tensor_without_a_place_is_named(name: str, tmp_path: Path) -> None:
     )
     with pytest.raises(ExportError, match=f"{extra}.*has no place"):
         to_gguf(checkpoint, tmp_path / "model.gguf")
+
+
+WRONG_SHAPES = {
+    "bert": ["blk.0.attn_q.weight", "blk.1.ffn_up.bias", "blk.2.ffn_down.weight"],
+    "roberta": ["token_types.weight", "blk.0.attn_output.bias", "token_embd_norm.weight"],
+    "xlm-roberta": ["position_embd.weight", "blk.0.layer_output_norm.bias"],
+    "nomic-bert": ["blk.0.attn_qkv.weight", "blk.1.ffn_gate.weight"],
+    "jina-bert-v2": ["blk.0.ffn_up.weight", "blk.0.attn_output_norm.weight"],
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_tensor_of_another_shape_is_named(name: str, tmp_path: Path) -> None:
+    source = to_gguf(CHECKPOINTS / name, tmp_path / "model.gguf")
+    architecture = architectures.architecture_of_gguf(source.architecture)
+    architecture.check(source)
+    for tensor in WRONG_SHAPES[name]:
+
+        def widen(arrays: Tensors, tensor: str = tensor) -> None:
+            arrays[tensor] = np.concatenate([arrays[tensor], arrays[tensor][..., :2]], axis=-1)
+
+        changed = change_gguf(source, tmp_path / "changed.gguf", tensors=widen)
+        with pytest.raises(ExportError, match=f"'{tensor}' has the shape"):
+            architecture.check(changed)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("attention.head_count", 0, "head_count=0; it must be a whole number"),
+        ("attention.head_count", 5, "5 heads"),
+        ("block_count", "3", "block_count='3'; it must be a whole number"),
+        ("block_count", 2, "has no place in bert with 2 blocks"),
+        ("embedding_length", [64], "embedding_length=a list of 1"),
+        ("feed_forward_length", 1 << 30, "but the file's numbers ask for"),
+        ("attention.causal", True, "attention.causal=True; only False works"),
+    ],
+)
+def test_a_number_that_contradicts_the_tensors_is_named(
+    key: str, value: object, message: str, tmp_path: Path
+) -> None:
+    source = to_gguf(CHECKPOINTS / "bert", tmp_path / "model.gguf")
+    changed = change_gguf(source, tmp_path / "changed.gguf", values={key: value})
+    with pytest.raises(ExportError, match=message):
+        architectures.architecture_of_gguf("bert").check(changed)
 
 
 @pytest.mark.parametrize(("name", "prefix"), [("roberta", "roberta."), ("bert", "bert.")])

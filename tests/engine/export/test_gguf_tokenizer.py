@@ -18,7 +18,7 @@ WORDPIECE = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "\u2581cat", "s", "[unused1]", 
 BYTES = ["<s>", "</s>", "<unk>", "c", "a", "t", "\u0120", "ca", "cat", "\u0120cat"]
 
 
-def _file(path: Path, *, model: str, tokens: list[str], **keys: Any) -> GgufFile:  # noqa: ANN401
+def _file(path: Path, *, model: object, tokens: list[str], **keys: Any) -> GgufFile:  # noqa: ANN401
     """A GGUF file with a vocabulary; `keys` are under `tokenizer.ggml`, None leaves one out."""
     writer = gguf.GGUFWriter(path / "v.gguf", "bert")
     types = [CONTROL if token[0] in "[<" and "unused" not in token else NORMAL for token in tokens]
@@ -30,7 +30,7 @@ def _file(path: Path, *, model: str, tokens: list[str], **keys: Any) -> GgufFile
         elif isinstance(value, bool):
             writer.add_bool(name, value)
         elif isinstance(value, int):
-            writer.add_uint32(name, value)
+            (writer.add_int32 if value < 0 else writer.add_uint32)(name, value)
         elif value is not None:
             writer.add_string(name, value)
     writer.write_header_to_file()
@@ -42,7 +42,7 @@ def _file(path: Path, *, model: str, tokens: list[str], **keys: Any) -> GgufFile
 
 def _wordpiece(path: Path, tokens: list[str] = WORDPIECE, **keys: Any) -> GgufFile:  # noqa: ANN401
     roles = {"unknown_token_id": 1, "bos_token_id": 2, "seperator_token_id": 3}
-    return _file(path, model="bert", tokens=tokens, **(roles | keys))
+    return _file(path, tokens=tokens, **({"model": "bert"} | roles | keys))
 
 
 def _bpe(path: Path, **keys: Any) -> GgufFile:  # noqa: ANN401
@@ -131,3 +131,25 @@ def test_unigram_needs_scores(tmp_path: Path) -> None:
     file = _file(tmp_path, model="t5", tokens=["<unk>", "a"])
     with pytest.raises(ExportError, match="no score for each token"):
         tokenizer_of_gguf(file)
+
+
+DAMAGED: dict[str, tuple[dict[str, Any], str]] = {
+    "an id below 0": ({"unknown_token_id": -1}, "names no token for the role 'unknown': its id"),
+    "an id as text": ({"bos_token_id": "2"}, "role 'bos': its id is 2, of 8 tokens"),
+    "a type that is not known": ({"token_type": [NORMAL] * 7 + [65281]}, "of the type 65281"),
+    "too few types": ({"token_type": [NORMAL] * 7}, "8 tokens, but types for 7"),
+    "types as texts": ({"token_type": ["1"] * 8}, "token_type of another type than a list of int"),
+    "a model that is no text": ({"model": 3}, "tokenizer.ggml.model=3; it must be a text"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_what_contradicts_itself_is_named(tmp_path: Path, name: str) -> None:
+    keys, message = DAMAGED[name]
+    with pytest.raises(ExportError, match=message):
+        tokenizer_of_gguf(_wordpiece(tmp_path, **keys))
+
+
+def test_merges_of_tokens_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="no valid list of BPE merges"):
+        tokenizer_of_gguf(_bpe(tmp_path, merges=["c a", "ca x"]))

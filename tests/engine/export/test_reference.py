@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from engine.errors import ExportError
 from engine.export.gguf_file import GgufFile
 from engine.export.reference import Reference
 from engine.export.reference.functions import erf
@@ -12,6 +14,7 @@ from engine.golden import closeness
 from engine.model import FileRole, ModelBundle
 from engine.types import Pooling
 from tests.engine.export.conftest import GOLDEN, TorchVectors
+from tests.engine.export.small_models import Tensors, change_gguf
 
 
 def test_erf_is_the_error_function() -> None:
@@ -65,3 +68,16 @@ def test_the_default_model_agrees_with_torch(default_bundle: ModelBundle) -> Non
     found = closeness(torch.vectors, vectors)
     assert found.min_cosine >= 0.999999
     assert found.max_abs_diff <= 1e-5
+
+
+def test_weights_so_large_that_vectors_are_not_finite_are_one_error(
+    small_bert_gguf: GgufFile, tmp_path: Path
+) -> None:
+    def enlarge(arrays: Tensors) -> None:
+        arrays["blk.0.ffn_up.weight"] *= np.float32(1e38)
+        arrays["blk.0.ffn_down.weight"] *= np.float32(1e38)
+
+    file = change_gguf(small_bert_gguf, tmp_path / "large.gguf", tensors=enlarge)
+    ids = [np.array([2, 7, 3], np.int32)]
+    with pytest.raises(ExportError, match="vectors that are not finite"):
+        Reference(file).embed(ids, pooling=Pooling.MEAN, normalize=True)
