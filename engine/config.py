@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.types import TokenIds
+
 
 class BackendChoice(StrEnum):
     """Which runtime computes the vectors."""
@@ -59,6 +61,13 @@ class EngineConfig(BaseModel):
     )
     max_request_tokens: int = Field(
         300_000, ge=1, description="Tokens that all inputs of one request may have together."
+    )
+    token_ids: TokenIds = Field(
+        TokenIds.MODEL,
+        description="What token ids in a request are: model (the model's own, with their special "
+        "tokens, as /v1/tokenize returns them; others are refused), cl100k_base or o200k_base "
+        "(OpenAI's, as LangChain sends them by default: decoded to text, which is embedded; needs "
+        "the extra tiktoken-ids), or refuse.",
     )
     max_queue_tokens: int = Field(
         1_200_000,

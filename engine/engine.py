@@ -30,7 +30,7 @@ from engine.runner import Runner
 from engine.scheduler import QueueState
 from engine.self_check import check_certified, check_golden
 from engine.tokenize_line import TokenizeLine
-from engine.tokenizer import Tokenizer, size_of
+from engine.tokenizer import Tokenizer
 from engine.types import (
     BatchReport,
     EmbedResult,
@@ -214,7 +214,7 @@ class Engine:
             OverloadedError: too much text waits to be tokenized.
             ShuttingDownError: the engine was closed.
         """
-        if _is_small(inputs):
+        if self._is_small(inputs):
             return self.tokenizer.encode(inputs, truncate=truncate, prompt_name=prompt_name)
         steps = self.tokenizer.encode_in_steps(inputs, truncate=truncate, prompt_name=prompt_name)
         characters = self.tokenizer.expected_characters(inputs, truncate)
@@ -289,6 +289,13 @@ class Engine:
         with suppress(UnavailableError):
             self._scheduler.submit([self.tokenizer.shortest()])
 
+    def _is_small(self, inputs: object) -> bool:
+        """Whether tokenizing takes so little time that a thread would cost more."""
+        count = 1 if isinstance(inputs, str) or not isinstance(inputs, Sequence) else len(inputs)
+        return (
+            count <= _SMALL_INPUTS and self.tokenizer.most_characters(inputs) <= _SMALL_CHARACTERS
+        )
+
     def _checked_dimensions(self, dimensions: int | None) -> int:
         if dimensions is None:
             return self.manifest.dimensions
@@ -334,6 +341,7 @@ def _open_tokenizer(bundle: ModelBundle, config: EngineConfig) -> Tokenizer:
         max_request_tokens=config.max_request_tokens,
         prompts=manifest.prompts,
         default_prompt_name=manifest.default_prompt_name,
+        token_ids=config.token_ids,
     )
 
 
@@ -361,10 +369,3 @@ def _naming_inputs(places: Sequence[int], inputs: object) -> Iterator[None]:
         single = len(places) == 1 and not (isinstance(inputs, Sequence) and len(inputs) == 1)
         exc.param = "input" if single else f"input[{index}]"
         raise
-
-
-def _is_small(inputs: object) -> bool:
-    """Whether tokenizing takes so little time that a thread would cost more."""
-    if isinstance(inputs, str) or not isinstance(inputs, Sequence):
-        return size_of(inputs) <= _SMALL_CHARACTERS
-    return len(inputs) <= _SMALL_INPUTS and sum(map(size_of, inputs)) <= _SMALL_CHARACTERS

@@ -7,6 +7,7 @@
     │   ├── InputTooLongError
     │   ├── UnbrokenTextError
     │   ├── TokenIdError
+    │   ├── ForeignTokenIdsError
     │   ├── TooManyInputsError
     │   ├── TooManyTokensError
     │   ├── DimensionsError
@@ -100,18 +101,50 @@ class UnbrokenTextError(InvalidInputError):
         self.limit = limit
 
 
-class TokenIdError(InvalidInputError):
-    """A token id lies outside of the vocabulary."""
+_TEXT_CURE = "send text instead (in LangChain: check_embedding_ctx_length=False)"
+_CURES = (
+    "If they are OpenAI's, as LangChain sends them by default, start the server with --token-ids "
+    f"cl100k_base, or {_TEXT_CURE}."
+)
 
-    def __init__(self, *, param: str, token_id: int, vocabulary_size: int) -> None:
-        super().__init__(
-            f"{param} has the token id {token_id}, but this model's ids lie in "
-            f"0 <= id < {vocabulary_size}. Ids made by another model's tokenizer mean nothing "
-            "here: send text instead (in LangChain: check_embedding_ctx_length=False).",
-            param=param,
-        )
+
+class TokenIdError(InvalidInputError):
+    """A token id lies outside of the vocabulary: the model's, or that of `encoding`."""
+
+    def __init__(
+        self, *, param: str, token_id: int, vocabulary_size: int, encoding: str | None = None
+    ) -> None:
+        reason = f"but this model's ids lie in 0 <= id < {vocabulary_size}. {_CURES}"
+        if encoding is not None:
+            reason = (
+                f"which {encoding} (--token-ids) does not have; its largest is "
+                f"{vocabulary_size - 1}. Send ids of that encoding, or {_TEXT_CURE}."
+            )
+        super().__init__(f"{param} has the token id {token_id}, {reason}", param=param)
         self.token_id = token_id
         self.vocabulary_size = vocabulary_size
+        self.encoding = encoding
+
+
+class ForeignTokenIdsError(InvalidInputError):
+    """Token ids are not marked as the model's own, or none are taken at all.
+
+    Ids of another tokenizer would get a vector, too, but a meaningless one.
+    """
+
+    code = "foreign_token_ids"
+
+    def __init__(self, *, param: str, wanted: str | None) -> None:
+        """`wanted` says what marks the model's own ids; None where ids are refused."""
+        if wanted is None:
+            message = f"{param} has token ids, which this server refuses: {_TEXT_CURE}."
+        else:
+            message = (
+                f"{param} has token ids that are not marked as this model's own, which {wanted}, "
+                f"as those of /v1/tokenize do. {_CURES}"
+            )
+        super().__init__(message, param=param)
+        self.wanted = wanted
 
 
 class TooManyInputsError(InvalidInputError):

@@ -75,6 +75,7 @@ def fake_engine(
             max_client_batch_size=config.max_client_batch_size,
             max_request_tokens=config.max_request_tokens,
             prompts=manifest.prompts,
+            token_ids=config.token_ids,
         ),
         backend or FakeBackend(dimensions, before_run=before_run),
         config,

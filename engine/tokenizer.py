@@ -13,21 +13,19 @@ from engine.errors import (
     EmptyInputError,
     InputTooLongError,
     InvalidInputError,
-    MalformedTextError,
     ManifestError,
-    TokenIdError,
     TooManyInputsError,
     TooManyTokensError,
     UnknownPromptError,
 )
+from engine.inputs import ITEMS, as_list, checked_texts, param_of, size_of
 from engine.pieces import PieceReader, Steps, TextIds
-from engine.types import Encoding, Inputs, IntArray, Truncate
+from engine.tiktoken_ids import LONGEST_TOKEN_BYTES, decode_inputs, open_vocabulary
+from engine.token_ids import OwnIds, ends_with
+from engine.types import Encoding, Inputs, IntArray, TokenIds, Truncate
 
 _EMPTY_IDS: IntArray = np.zeros(0, dtype=np.int32)
-_NOT_IDS = (str, bytes, bytearray, memoryview)
-"""Sequences that are neither several texts nor token ids."""
-_ITEMS = (str, Sequence, np.ndarray)
-"""What a list of several inputs has; one of ids has numbers."""
+_CHARACTERS_AN_ID = 4
 
 
 class Tokenizer:
@@ -47,7 +45,9 @@ class Tokenizer:
         max_request_tokens: int,
         prompts: dict[str, str],
         default_prompt_name: str | None = None,
+        token_ids: TokenIds = TokenIds.MODEL,
     ) -> None:
+        """Raises ConfigurationError where `token_ids` needs a package that is not installed."""
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
@@ -60,6 +60,17 @@ class Tokenizer:
         self._prefix, self._suffix = special_ids(tokenizer)
         self._prompt_ids = {name: self._ids(text) for name, text in prompts.items()}
         self._reader = PieceReader(tokenizer, max_input_tokens)
+        self._own_ids = OwnIds(
+            tokenizer,
+            prefix=self._prefix,
+            suffix=self._suffix,
+            prompts={name: (text, self._prompt_ids[name]) for name, text in prompts.items()},
+            vocabulary_size=vocabulary_size,
+            max_input_tokens=max_input_tokens,
+            are_refused=token_ids is TokenIds.REFUSE,
+        )
+        is_of_model = token_ids in (TokenIds.MODEL, TokenIds.REFUSE)
+        self._vocabulary = None if is_of_model else open_vocabulary(token_ids)
 
     @classmethod
     def from_file(
@@ -72,10 +83,12 @@ class Tokenizer:
         max_request_tokens: int,
         prompts: dict[str, str],
         default_prompt_name: str | None = None,
+        token_ids: TokenIds = TokenIds.MODEL,
     ) -> Self:
         """Read a `tokenizer.json`.
 
         Raises:
+            ConfigurationError: `token_ids` needs a package that is not installed.
             ManifestError: the file is not one that the `tokenizers` library reads.
         """
         try:
@@ -90,6 +103,7 @@ class Tokenizer:
             max_request_tokens=max_request_tokens,
             prompts=prompts,
             default_prompt_name=default_prompt_name,
+            token_ids=token_ids,
         )
 
     @property
@@ -99,7 +113,7 @@ class Tokenizer:
 
     def shortest(self) -> Encoding:
         """One token and the special ones, to see whether a backend works."""
-        ids = self._complete(np.zeros(1, dtype=np.int32), None)
+        ids = np.concatenate([self._prefix, np.zeros(1, dtype=np.int32), self._suffix])
         return Encoding(ids[: self.max_input_tokens], truncated=False)
 
     def encode(
@@ -128,13 +142,29 @@ class Tokenizer:
         """About how many characters, or ids, `encode` will have to look at."""
         if isinstance(inputs, str):
             return self._reader.expected_characters(len(inputs), truncate)
-        if len(inputs) > self.max_client_batch_size or not isinstance(inputs[0], _ITEMS):
-            return len(inputs)  # Refused, or the ids of one input.
+        if len(inputs) > self.max_client_batch_size:
+            return len(inputs)  # Refused.
+        if not isinstance(inputs[0], ITEMS):
+            return self._expected_of_ids(len(inputs), truncate)  # The ids of one input.
         return sum(
             self._reader.expected_characters(len(item), truncate)
             if isinstance(item, str)
-            else size_of(item)
+            else self._expected_of_ids(size_of(item), truncate)
             for item in inputs
+        )
+
+    def _expected_of_ids(self, count: int, truncate: Truncate) -> int:
+        if self._vocabulary is None:
+            return count
+        return self._reader.expected_characters(_CHARACTERS_AN_ID * count, truncate)
+
+    def most_characters(self, inputs: object) -> int:
+        """The most characters, or ids, that `encode` may have to look at."""
+        an_id = 1 if self._vocabulary is None else LONGEST_TOKEN_BYTES
+        if isinstance(inputs, str) or not isinstance(inputs, Sequence):
+            return size_of(inputs) * (1 if isinstance(inputs, str) else an_id)
+        return sum(
+            size_of(item) if isinstance(item, str) else an_id * size_of(item) for item in inputs
         )
 
     def encode_in_steps(
@@ -146,23 +176,25 @@ class Tokenizer:
     ) -> Steps[list[Encoding]]:
         """Same as `encode`, in steps of a bounded size where the tokenizer allows it."""
         truncate = Truncate(truncate)
+        names_prompt = prompt_name is not None
         prompt_name = self._default_prompt_name if prompt_name is None else prompt_name
         if prompt_name is not None and prompt_name not in self._prompts:
             raise UnknownPromptError(name=prompt_name, known=sorted(self._prompts))
-        items, single = _as_list(inputs)
+        items, single = as_list(inputs)
         if len(items) > self.max_client_batch_size:
             raise TooManyInputsError(inputs=len(items), limit=self.max_client_batch_size)
+        cut: set[int] = set()
         if isinstance(items[0], str):
-            texts = self._checked_texts(items, prompt_name, single)
+            texts = checked_texts(items, single)
             rows = yield from self._encode_texts(texts, truncate, prompt_name, single)
+        elif self._vocabulary is None:
+            found = yield from self._own_ids.read(items, prompt_name, names_prompt, single)
+            rows = [TextIds(ids, whole=True) for ids in found]
         else:
-            rows = []
-            for index, item in enumerate(items):
-                yield size_of(item)
-                ids = self._checked_ids(item, _param(index, single))
-                rows.append(TextIds(self._complete(ids, prompt_name), whole=True))
+            texts, cut = yield from decode_inputs(self._vocabulary, items, single)
+            rows = yield from self._encode_texts(texts, truncate, prompt_name, single)
         encodings = [
-            self._fit(row, truncate, prompt_name, _param(index, single))
+            self._fit(row, truncate, prompt_name, param_of(index, single), is_cut=index in cut)
             for index, row in enumerate(rows)
         ]
         total = sum(encoding.tokens for encoding in encodings)
@@ -170,91 +202,40 @@ class Tokenizer:
             raise TooManyTokensError(tokens=total, limit=self.max_request_tokens)
         return encodings
 
-    def _checked_texts(
-        self, items: Sequence[object], prompt_name: str | None, single: bool
-    ) -> list[str]:
-        texts: list[str] = []
-        prompt = "" if prompt_name is None else self._prompts[prompt_name]
-        for index, item in enumerate(items):
-            if not isinstance(item, str):
-                raise _mixed(_param(index, single), "text")
-            if not item:
-                raise EmptyInputError(
-                    f"{_param(index, single)} is an empty string.", param=_param(index, single)
-                )
-            if not _is_valid_unicode(item):
-                raise MalformedTextError(
-                    f"{_param(index, single)} has a lone surrogate, which is not valid Unicode.",
-                    param=_param(index, single),
-                )
-            texts.append(prompt + item)
-        return texts
-
     def _encode_texts(
         self, texts: Sequence[str], truncate: Truncate, prompt_name: str | None, single: bool
     ) -> Steps[list[TextIds]]:
-        prompt = _EMPTY_IDS if prompt_name is None else self._prompt_ids[prompt_name]
-        params = [_param(index, single) for index in range(len(texts))]
+        head_tokens = 0
+        if prompt_name is not None:
+            texts = [self._prompts[prompt_name] + text for text in texts]
+            head_tokens = self._prompt_ids[prompt_name].size
+        params = [param_of(index, single) for index in range(len(texts))]
         found = yield from self._reader.read(
-            texts, truncate, head_tokens=prompt.size, params=params
+            texts, truncate, head_tokens=head_tokens, params=params
         )
         return [
             TextIds(np.concatenate([self._prefix, row.ids, self._suffix]), row.whole)
             for row in found
         ]
 
-    def _checked_ids(self, item: object, param: str) -> IntArray:
-        if isinstance(item, _NOT_IDS) or not isinstance(item, (Sequence, np.ndarray)):
-            raise _mixed(param, "token ids")
-        if isinstance(item, np.ndarray) and item.ndim != 1:
-            raise _mixed(param, "token ids")
-        if len(item) == 0:
-            raise EmptyInputError(f"{param} is an empty list.", param=param)
-        if isinstance(item, np.ndarray):
-            if item.dtype.kind not in "iu":
-                raise _mixed(param, "token ids")
-        elif not all(map(_is_integer, set(map(type, item)))):
-            raise _mixed(param, "token ids")
-        try:
-            ids = np.asarray(item) if isinstance(item, np.ndarray) else np.array(item, np.int64)
-        except OverflowError:
-            wrong = next(value for value in item if not 0 <= value < self.vocabulary_size)
-            raise self._outside(param, wrong) from None
-        outside = (ids < 0) | (ids >= self.vocabulary_size)
-        if outside.any():
-            raise self._outside(param, int(ids[np.argmax(outside)]))
-        return ids.astype(np.int32)
-
-    def _outside(self, param: str, token_id: int) -> TokenIdError:
-        return TokenIdError(
-            param=param, token_id=int(token_id), vocabulary_size=self.vocabulary_size
-        )
-
-    def _complete(self, ids: IntArray, prompt_name: str | None) -> IntArray:
-        """Add the special tokens, unless the ids have them, and the prompt's ids."""
-        prompt = _EMPTY_IDS if prompt_name is None else self._prompt_ids[prompt_name]
-        if self._has_specials(ids):
-            head = self._prefix.size
-            return np.concatenate([ids[:head], prompt, ids[head:]])
-        return np.concatenate([self._prefix, prompt, ids, self._suffix])
-
-    def _has_specials(self, ids: IntArray) -> bool:
-        if self._prefix.size:
-            return bool(np.array_equal(ids[: self._prefix.size], self._prefix))
-        return self._suffix.size > 0 and self._ends_with_suffix(ids)
-
-    def _ends_with_suffix(self, ids: IntArray) -> bool:
-        return bool(np.array_equal(ids[ids.size - self._suffix.size :], self._suffix))
-
     def _fit(
-        self, row: TextIds, truncate: Truncate, prompt_name: str | None, param: str
+        self,
+        row: TextIds,
+        truncate: Truncate,
+        prompt_name: str | None,
+        param: str,
+        *,
+        is_cut: bool,
     ) -> Encoding:
-        """Cut to the limit if asked to, keeping special tokens and the prompt."""
+        """Cut to the limit if asked to, keeping special tokens and the prompt.
+
+        `is_cut` says that a part of it was left out before.
+        """
         ids = row.ids
         if ids.size <= self.max_input_tokens:
             if ids.size == 0:
                 raise EmptyInputError(f"{param} has no tokens.", param=param)
-            return Encoding(ids, truncated=False)
+            return Encoding(ids, truncated=is_cut)
         if truncate is Truncate.NONE:
             raise InputTooLongError(
                 param=param,
@@ -262,7 +243,7 @@ class Tokenizer:
                 limit=self.max_input_tokens,
                 counted=row.whole,
             )
-        tail = self._suffix if self._ends_with_suffix(ids) else _EMPTY_IDS
+        tail = self._suffix if ends_with(ids, self._suffix) else _EMPTY_IDS
         body = ids[: ids.size - tail.size]
         room = self.max_input_tokens - tail.size
         head = self._head_tokens(body, prompt_name)
@@ -306,54 +287,3 @@ def special_ids(tokenizer: tokenizers.Tokenizer) -> tuple[IntArray, IntArray]:
             end = start + len(probe)
             return np.array(framed[:start], np.int32), np.array(framed[end:], np.int32)
     raise ManifestError("The tokenizer changes a text's ids when it adds special tokens.")
-
-
-def _as_list(inputs: object) -> tuple[Sequence[object], bool]:
-    """The inputs as a list, and whether it was a single one."""
-    if isinstance(inputs, str):
-        return [inputs], True
-    if (
-        not isinstance(inputs, (Sequence, np.ndarray))
-        or isinstance(inputs, _NOT_IDS)
-        or (isinstance(inputs, np.ndarray) and inputs.ndim == 0)
-    ):
-        raise _mixed("input", "text, texts or token ids")
-    if len(inputs) == 0:
-        raise EmptyInputError("input is an empty list.", param="input")
-    first = inputs[0]
-    if isinstance(first, _ITEMS):
-        return list(inputs), False
-    return [inputs], True
-
-
-def size_of(item: object) -> int:
-    """Characters of a text, or ids of a list of them; 1 of what is neither."""
-    if isinstance(item, np.ndarray):
-        return item.size
-    return len(item) if isinstance(item, Sequence) else 1
-
-
-def _param(index: int, single: bool) -> str:
-    return "input" if single else f"input[{index}]"
-
-
-def _mixed(param: str, wanted: str) -> InvalidInputError:
-    return InvalidInputError(
-        f"{param} is not {wanted}. Send a string, a list of strings, a list of token ids "
-        "or a list of lists of token ids.",
-        param=param,
-    )
-
-
-def _is_integer(kind: type) -> bool:
-    return issubclass(kind, (int, np.integer)) and kind is not bool
-
-
-def _is_valid_unicode(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -33,6 +33,18 @@ class Truncate(StrEnum):
     """Drop tokens at the end."""
 
 
+class TokenIds(StrEnum):
+    """What the token ids of a request are taken for."""
+
+    MODEL = "model"
+    """The model's own, if they are marked as such; other ids are refused."""
+    CL100K_BASE = "cl100k_base"
+    """Those of OpenAI's encoding of this name: they are decoded, and the text is embedded."""
+    O200K_BASE = "o200k_base"
+    """Likewise."""
+    REFUSE = "refuse"
+
+
 class Pooling(StrEnum):
     """How the token vectors of one sequence become one vector."""
 

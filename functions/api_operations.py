@@ -16,11 +16,11 @@ EMBEDDINGS_EXAMPLES: dict[str, Schema] = {
     },
     "token_ids": {
         "summary": "The token ids of one input",
-        "value": {"model": _MODEL, "input": [1996, 4937, 2938]},
+        "value": {"model": _MODEL, "input": [101, 1996, 4937, 2938, 102]},
     },
     "lists_of_token_ids": {
         "summary": "The token ids of several inputs",
-        "value": {"model": _MODEL, "input": [[1996, 4937], [1037, 3899]]},
+        "value": {"model": _MODEL, "input": [[101, 1996, 4937, 102], [101, 1037, 3899, 102]]},
     },
     "base64": {
         "summary": "Vectors as base64, as the official clients ask for them",

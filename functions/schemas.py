@@ -27,7 +27,8 @@ from functions.slices import Slices, run, run_in_turns
 _TOKEN_IDS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
 _INPUT_SCHEMA: dict[str, Any] = {
     "description": "One text, up to 2048 texts, the token ids of one input, "
-    "or up to 2048 lists of token ids.",
+    "or up to 2048 lists of token ids. Ids are the model's own with its special tokens, as "
+    "/v1/tokenize returns them, unless the server was told otherwise (`--token-ids`).",
     "oneOf": [
         {"type": "string", "minLength": 1},
         {

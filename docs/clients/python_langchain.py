@@ -13,7 +13,7 @@ embeddings = OpenAIEmbeddings(
     model="all-MiniLM-L6-v2",
     base_url=os.environ.get("OPENAI_BASE_URL", "http://127.0.0.1:8080/v1"),
     api_key=SecretStr(os.environ.get("OPENAI_API_KEY", "none")),
-    check_embedding_ctx_length=False,  # or it sends the token ids of another model
+    check_embedding_ctx_length=False,  # or it sends ids of OpenAI's tokenizer; see README.md
 )
 store = InMemoryVectorStore(embeddings)
 store.add_texts(

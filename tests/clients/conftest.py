@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -25,11 +26,18 @@ def variables(
     default_bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
     """The environment of a program that is to ask the server, which wants a key."""
+    with served(default_bundle, tmp_path_factory.mktemp("clients")) as variables:
+        yield variables
+
+
+@contextmanager
+def served(bundle: Path, directory: Path, *options: str) -> Iterator[dict[str, str]]:
+    """Serve with these options besides; the log is written to the directory."""
     port = free_port()
-    arguments = ["--model-path", str(default_bundle), "--port", str(port), "--api-key", KEY]
+    arguments = ["--model-path", str(bundle), "--port", str(port), "--api-key", KEY, *options]
     command = [sys.executable, "-m", "functions.cli", "serve", *arguments]
     url = f"http://127.0.0.1:{port}"
-    log = tmp_path_factory.mktemp("clients") / "server.log"
+    log = directory / "server.log"
     with log.open("wb") as stream:
         process = subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=stream)
     try:

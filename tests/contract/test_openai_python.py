@@ -43,7 +43,7 @@ def client(server: ServerProcess) -> Iterator[OpenAI]:
 
 
 @pytest.mark.parametrize(
-    "inputs", ["the cat", ["the cat", "a dog sat"], [5, 6, 7], [[5, 6], [7]]], ids=str
+    "inputs", ["the cat", ["the cat", "a dog sat"], [2, 5, 6, 3], [[2, 5, 3], [2, 7, 3]]], ids=str
 )
 def test_every_form_of_input(
     inputs: str | list[str] | list[int] | list[list[int]], client: OpenAI, engine: Engine

@@ -12,7 +12,7 @@ import tokenizers
 from engine.pieces import Steps
 from engine.testing import fake_tokenizer
 from engine.tokenizer import Tokenizer
-from engine.types import Batch, Encoding
+from engine.types import Batch, Encoding, TokenIds
 
 PATIENCE_SECONDS = 20.0
 """How long a test waits for what must happen, before it fails."""
@@ -35,6 +35,7 @@ def make_tokenizer(
     max_request_tokens: int = 1000,
     vocabulary_size: int = 16,
     prompts: Mapping[str, str] | None = None,
+    token_ids: TokenIds = TokenIds.MODEL,
 ) -> Tokenizer:
     return Tokenizer(
         tokenizer or fake_tokenizer(),
@@ -43,6 +44,7 @@ def make_tokenizer(
         max_client_batch_size=max_client_batch_size,
         max_request_tokens=max_request_tokens,
         prompts=dict(prompts or {}),
+        token_ids=token_ids,
     )
 
 

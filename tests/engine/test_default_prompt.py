@@ -27,7 +27,7 @@ def _tokenizer(default_prompt_name: str | None) -> Tokenizer:
     )
 
 
-@pytest.mark.parametrize("inputs", ["sat on", [8, 9]])
+@pytest.mark.parametrize("inputs", ["sat on", [2, 8, 9, 3]])
 def test_a_request_without_prompt_name_gets_the_default(inputs: str | list[int]) -> None:
     expected = _tokenizer(None).encode(inputs, prompt_name="query")[0].input_ids
     (found,) = _tokenizer("query").encode(inputs)

@@ -58,6 +58,9 @@ PRUNED = (
     "onnxruntime/backend",
     "onnxruntime/ThirdPartyNotices.txt",
     "onnxruntime/Privacy.md",
+    # Of the vocabularies' package only those are read.
+    "bpe_openai/_bindings.*",
+    "bpe_openai/data/voyage*",
     "bin",
 )
 """Of the two copies of ONNX Runtime, the one in the extension module is the one that is used."""

@@ -57,7 +57,7 @@ def test_an_answer_is_what_the_engine_computed(
 
 
 @pytest.mark.parametrize(
-    "inputs", [["the cat", "a dog sat"], [5, 6], [[5, 6], [7]], [2, 5, 3], " ", "\u0000", "\u00e9"]
+    "inputs", [["the cat", "a dog sat"], [2, 5, 6, 3], [[2, 5, 3], [2, 7]], " ", "\u0000", "\u00e9"]
 )
 def test_every_form_of_input_is_embedded(
     inputs: str | list[str] | list[int], client: TestClient, engine: Engine
@@ -113,6 +113,8 @@ def test_runs(indices: list[int], expected: list[str]) -> None:
         ({"input": [[[5]]]}, "input[0]", None),
         ({"input": [-1]}, "input", None),
         ({"input": [5, 10**6]}, "input", None),
+        ({"input": [5, 6]}, "input", "foreign_token_ids"),
+        ({"input": [[2, 5, 3], [5, 6]]}, "input[1]", "foreign_token_ids"),
         ({"input": [2**63]}, "input", None),
         ({"input": [2**200]}, "input", None),
         ({"input": "cat " * 40}, "input", "context_length_exceeded"),

@@ -1,0 +1,173 @@
+"""Reads token ids that a caller sends, and tells the model's own from those of other tokenizers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tokenizers
+
+from engine.errors import EmptyInputError, ForeignTokenIdsError, TokenIdError
+from engine.inputs import NOT_IDS, mixed_input, param_of, size_of
+from engine.pieces import Steps
+from engine.types import IntArray
+
+_FIRST_IDS_OF_TIKTOKEN = 94
+"""Its ids below are those of "!" to "~", with which a text may begin or end."""
+_LONGEST_ROUND_TRIP = 1024
+_CUT_IDS = 32
+"""The last ones of a list that was cut: they may come out otherwise without those after them."""
+
+
+def read_ids(item: object, param: str, vocabulary_size: int, encoding: str | None) -> IntArray:
+    """One input's ids as int32, of shape (T,).
+
+    Raises:
+        InvalidInputError: not a list of integers.
+        EmptyInputError: there are none.
+        TokenIdError: one is not in 0 <= id < `vocabulary_size`, that of `encoding` or the model.
+    """
+    if isinstance(item, NOT_IDS) or not isinstance(item, (Sequence, np.ndarray)):
+        raise mixed_input(param, "token ids")
+    if isinstance(item, np.ndarray) and item.ndim != 1:
+        raise mixed_input(param, "token ids")
+    if len(item) == 0:
+        raise EmptyInputError(f"{param} is an empty list.", param=param)
+    if isinstance(item, np.ndarray):
+        if item.dtype.kind not in "iu":
+            raise mixed_input(param, "token ids")
+    elif not all(map(_is_integer, set(map(type, item)))):
+        raise mixed_input(param, "token ids")
+    try:
+        ids = np.asarray(item) if isinstance(item, np.ndarray) else np.array(item, np.int64)
+    except OverflowError:
+        wrong = next(value for value in item if not 0 <= value < vocabulary_size)
+    else:
+        outside = (ids < 0) | (ids >= vocabulary_size)
+        if not outside.any():
+            return ids.astype(np.int32)
+        wrong = ids[np.argmax(outside)]
+    raise TokenIdError(
+        param=param, token_id=int(wrong), vocabulary_size=vocabulary_size, encoding=encoding
+    )
+
+
+class OwnIds:
+    """Takes ids that are a model's own, as the special tokens that its tokenizer adds tell.
+
+    Ids of another tokenizer mostly lie in the model's vocabulary, too. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        tokenizer: tokenizers.Tokenizer,
+        *,
+        prefix: IntArray,
+        suffix: IntArray,
+        prompts: Mapping[str, tuple[str, IntArray]],
+        vocabulary_size: int,
+        max_input_tokens: int,
+        are_refused: bool,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._prefix = prefix
+        self._suffix = suffix
+        self._vocabulary_size = vocabulary_size
+        self._round_trip_ids = max(_LONGEST_ROUND_TRIP, max_input_tokens)
+        self._are_refused = are_refused
+        self._prompt_ids = {name: ids for name, (_, ids) in prompts.items()}
+        self._prompt_starts = {
+            name: self._start_of(text, ids) for name, (text, ids) in prompts.items()
+        }
+
+    def read(
+        self, items: Sequence[object], prompt_name: str | None, names_prompt: bool, single: bool
+    ) -> Steps[list[IntArray]]:
+        """The ids of each input, with those of the prompt after the opening special token.
+
+        They are what the tokenizer made of a text, so a prompt that it put there is not added
+        again: the prompt itself, or any of the model's where the request did not name one.
+
+        Raises:
+            ForeignTokenIdsError: they are not the model's own, or none are taken.
+            InvalidInputError: see `read_ids`.
+        """
+        rows: list[IntArray] = []
+        for index, item in enumerate(items):
+            yield size_of(item)
+            param = param_of(index, single)
+            if self._are_refused:
+                raise ForeignTokenIdsError(param=param, wanted=None)
+            rows.append(read_ids(item, param, self._vocabulary_size, None))
+        for index, ids in enumerate(rows):
+            if not self._are_own(ids):
+                raise ForeignTokenIdsError(param=param_of(index, single), wanted=self._wanted())
+        if prompt_name is None:
+            return rows
+        known = [prompt_name] if names_prompt else list(self._prompt_starts)
+        return [self._with_prompt(ids, prompt_name, known) for ids in rows]
+
+    def _with_prompt(self, ids: IntArray, prompt_name: str, known: Sequence[str]) -> IntArray:
+        head = self._prefix.size
+        starts = [self._prompt_starts[name] for name in known]
+        if any(start.size and starts_with(ids[head:], start) for start in starts):
+            return ids
+        return np.concatenate([ids[:head], self._prompt_ids[prompt_name], ids[head:]])
+
+    def _start_of(self, text: str, ids: IntArray) -> IntArray:
+        """The prompt's ids but for a last one that the tokenizer joins with the text after it."""
+        longer = np.array(self._tokenizer.encode(f"{text}a", add_special_tokens=False).ids)
+        differs = ids[: longer.size] != longer[: ids.size]
+        return ids[: int(np.argmax(differs))] if differs.any() else ids
+
+    def _are_own(self, ids: IntArray) -> bool:
+        """As the opening special token tells, else the closing one, else a round trip.
+
+        In some models the opening token has an id of those with which tiktoken's ids of ordinary
+        texts begin: 2, [CLS] in several BERTs, is its "#", which opens a heading in Markdown. Of
+        such ids either both special tokens or a round trip tells. Likewise at the end.
+        """
+        opens, closes = starts_with(ids, self._prefix), ends_with(ids, self._suffix)
+        marker = self._prefix if self._prefix.size else self._suffix
+        if not (opens and (closes or self._prefix.size)):
+            return False
+        if marker.size and int(marker.min()) >= _FIRST_IDS_OF_TIKTOKEN:
+            return True
+        if self._prefix.size and self._suffix.size and closes:
+            return True
+        end = ids.size - self._suffix.size if closes else ids.size
+        return self._survive_round_trip(ids[self._prefix.size : end])
+
+    def _survive_round_trip(self, ids: IntArray) -> bool:
+        """Whether they are the ids of the text that they stand for; of many, the first ones."""
+        kept = ids[: self._round_trip_ids]
+        text = self._tokenizer.decode(kept.tolist(), skip_special_tokens=False)
+        found = self._tokenizer.encode(text, add_special_tokens=False).ids
+        if kept.size == ids.size:
+            return bool(np.array_equal(found, kept))
+        sure = kept.size - _CUT_IDS
+        return bool(np.array_equal(found[:sure], kept[:sure]))
+
+    def _wanted(self) -> str:
+        if self._prefix.size:
+            return f"open with {self._names(self._prefix)}"
+        if self._suffix.size:
+            return f"end with {self._names(self._suffix)}"
+        return "are those of the text that they stand for"
+
+    def _names(self, ids: IntArray) -> str:
+        return " ".join(f"{self._tokenizer.id_to_token(int(i))} (id {i})" for i in ids)
+
+
+def starts_with(ids: IntArray, start: IntArray) -> bool:
+    """Whether the first ids are these; true of none."""
+    return bool(np.array_equal(ids[: start.size], start))
+
+
+def ends_with(ids: IntArray, end: IntArray) -> bool:
+    """Whether the last ids are these; true of none."""
+    return ids.size >= end.size and bool(np.array_equal(ids[ids.size - end.size :], end))
+
+
+def _is_integer(kind: type) -> bool:
+    return issubclass(kind, (int, np.integer)) and kind is not bool
