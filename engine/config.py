@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.types import TokenIds
+from engine.types import TokenIds, Truncate
 
 
 class BackendChoice(StrEnum):
@@ -49,6 +49,11 @@ class EngineConfig(BaseModel):
         ge=3,
         description="Tokens an input may have, special tokens included; "
         "at most, and by default, what the model allows.",
+    )
+    truncate: Truncate = Field(
+        Truncate.NONE,
+        description="What happens to an input with too many tokens where a request does not say "
+        "it: refuse it, or drop its end or its start.",
     )
     max_batch_tokens: int | None = Field(
         None,

@@ -129,7 +129,7 @@ class Engine:
         inputs: Inputs,
         *,
         dimensions: int | None = None,
-        truncate: Truncate = Truncate.NONE,
+        truncate: Truncate | None = None,
         prompt_name: str | None = None,
     ) -> EmbedResult:
         """Embed one or several texts, or lists of token ids. Blocks until done.
@@ -137,7 +137,8 @@ class Engine:
         Args:
             inputs: what to embed; N inputs.
             dimensions: wanted size D'; the full size if None.
-            truncate: what happens to an input with more than `max_input_tokens`.
+            truncate: what happens to an input with more than `max_input_tokens`; what the
+                configuration says if None.
             prompt_name: one of the bundle's prompts, put in front of every input.
 
         Raises:
@@ -147,7 +148,9 @@ class Engine:
         """
         size = self._checked_dimensions(dimensions)
         started = time.perf_counter()
-        encodings = self.tokenizer.encode(inputs, truncate=truncate, prompt_name=prompt_name)
+        encodings = self.tokenizer.encode(
+            inputs, truncate=self._truncate(truncate), prompt_name=prompt_name
+        )
         tokenized = time.perf_counter()
         unique, places = _deduplicate(encodings)
         with _naming_inputs(places, inputs):
@@ -159,7 +162,7 @@ class Engine:
         inputs: Inputs,
         *,
         dimensions: int | None = None,
-        truncate: Truncate = Truncate.NONE,
+        truncate: Truncate | None = None,
         prompt_name: str | None = None,
         deadline_seconds: float | None = None,
         admit: Callable[[int], Awaitable[None]] | None = None,
@@ -201,7 +204,7 @@ class Engine:
         self,
         inputs: Inputs,
         *,
-        truncate: Truncate = Truncate.NONE,
+        truncate: Truncate | None = None,
         prompt_name: str | None = None,
     ) -> list[Encoding]:
         """What `embed` would compute: the ids, with prompts and special tokens.
@@ -214,6 +217,7 @@ class Engine:
             OverloadedError: too much text waits to be tokenized.
             ShuttingDownError: the engine was closed.
         """
+        truncate = self._truncate(truncate)
         if self._is_small(inputs):
             return self.tokenizer.encode(inputs, truncate=truncate, prompt_name=prompt_name)
         steps = self.tokenizer.encode_in_steps(inputs, truncate=truncate, prompt_name=prompt_name)
@@ -295,6 +299,9 @@ class Engine:
         return (
             count <= _SMALL_INPUTS and self.tokenizer.most_characters(inputs) <= _SMALL_CHARACTERS
         )
+
+    def _truncate(self, wanted: Truncate | None) -> Truncate:
+        return self.config.truncate if wanted is None else Truncate(wanted)
 
     def _checked_dimensions(self, dimensions: int | None) -> int:
         if dimensions is None:

@@ -11,7 +11,8 @@
     │   ├── TooManyInputsError
     │   ├── TooManyTokensError
     │   ├── DimensionsError
-    │   └── UnknownPromptError
+    │   ├── UnknownPromptError
+    │   └── InputTypeError
     ├── SpaceMismatchError           the caller wants vectors of another space
     ├── UnavailableError             not now; has retry_after_seconds
     │   ├── NotReadyError
@@ -78,7 +79,8 @@ class InputTooLongError(InvalidInputError):
     def __init__(self, *, param: str, tokens: int, limit: int, counted: bool = True) -> None:
         super().__init__(
             f"{param} has {'' if counted else 'at least '}{tokens} tokens, but this model takes "
-            f"at most {limit}. Shorten it, or send truncate='end' or 'start'.",
+            f"at most {limit}. Shorten it, or send truncate='end' or 'start'; the server's option "
+            "--truncate sets a default.",
             param=param,
         )
         self.tokens = tokens
@@ -197,6 +199,28 @@ class UnknownPromptError(InvalidInputError):
         super().__init__(f"This model has no prompt named {name!r}. {offered}", param="prompt_name")
         self.name = name
         self.known = tuple(known)
+
+
+class InputTypeError(InvalidInputError):
+    """A type of inputs is unknown, or the model has prompts but none for it."""
+
+    def __init__(
+        self, *, input_type: str, known: Sequence[str], prompts: Sequence[str] = ()
+    ) -> None:
+        if prompts:
+            message = (
+                f"This model has no prompt for the input_type {input_type!r}. It has the prompts "
+                f"{', '.join(prompts)}: send one of them as prompt_name."
+            )
+        else:
+            message = (
+                f"The input_type {input_type!r} is not known. Known: {', '.join(known)}, and the "
+                "words of other APIs for these."
+            )
+        super().__init__(message, param="input_type")
+        self.input_type = input_type
+        self.known = tuple(known)
+        self.prompts = tuple(prompts)
 
 
 class SpaceMismatchError(EmbellamaError):

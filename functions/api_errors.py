@@ -33,7 +33,7 @@ ERROR_ANSWERS: dict[int, ErrorAnswer] = {
         "The request is wrong; `param` names the field.",
         INVALID_REQUEST,
         "input[3] has 300 tokens, but this model takes at most 256. Shorten it, or send "
-        "truncate='end' or 'start'.",
+        "truncate='end' or 'start'; the server's option --truncate sets a default.",
         "context_length_exceeded",
         "input[3]",
     ),

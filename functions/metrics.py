@@ -80,6 +80,7 @@ class Metrics:
         self._request_seconds_of = cache(self._request_seconds.labels)
         self._tokens_of = cache(self._tokens.labels)
         self._inputs_of = cache(self._inputs.labels)
+        self._truncated_inputs_of = cache(self._truncated_inputs.labels)
         self._stage_seconds_of = cache(self._stage_seconds.labels)
 
     def _make_request_metrics(self) -> None:
@@ -125,6 +126,12 @@ class Metrics:
         )
         self._inputs = Counter(
             "embellama_inputs", "Inputs that were embedded.", ["model"], registry=self.registry
+        )
+        self._truncated_inputs = Counter(
+            "embellama_truncated_inputs",
+            "Inputs that were embedded after they had been cut to what the model takes.",
+            ["model"],
+            registry=self.registry,
         )
         self._stage_seconds = Histogram(
             "embellama_stage_duration_seconds",
@@ -180,6 +187,7 @@ class Metrics:
     def _add_work(self, work: Work) -> None:
         self._tokens_of(work.model).inc(work.tokens)
         self._inputs_of(work.model).inc(work.inputs)
+        self._truncated_inputs_of(work.model).inc(work.truncated)
         for stage, seconds in work.stages.items():
             self._stage_seconds_of(stage).observe(seconds)
 

@@ -40,6 +40,8 @@ class Work:
     model: str
     inputs: int
     tokens: int
+    truncated: int
+    """How many of the inputs were cut."""
     started: float
     """When the engine got it, as `time.perf_counter` tells it."""
     stages: dict[str, float]
@@ -75,10 +77,16 @@ class RequestRecord:
             "queue": timings.queue_seconds,
             "inference": timings.inference_seconds,
         }
-        self.work = Work(model, len(result.vectors), tokens, started, stages)
+        self.work = Work(model, len(result.vectors), tokens, len(result.truncated), started, stages)
         self.fields["tokens"] = tokens
+        self.add_truncated(len(result.truncated))
         for stage, seconds in stages.items():
             self.fields[f"{stage}_ms"] = _milliseconds(seconds)
+
+    def add_truncated(self, inputs: int) -> None:
+        """Keep how many inputs were cut, if any were."""
+        if inputs:
+            self.fields["truncated"] = inputs
 
     @contextmanager
     def encoding(self) -> Iterator[None]:

@@ -75,7 +75,8 @@ def option_table() -> str:
 
 def _cell(field: FieldInfo) -> str:
     default = _default(field)
-    return default if default == "none" else f"`{default}`"
+    is_nothing = default == "none" and not _choices(field)
+    return default if is_nothing else f"`{default}`"
 
 
 def _meaning(field: FieldInfo) -> str:

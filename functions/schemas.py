@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, partial
 from typing import Annotated, Any, Self, cast
 
 from pydantic import (
@@ -17,9 +18,11 @@ from pydantic import (
 
 from engine.config import EngineConfig
 from engine.errors import InvalidInputError
+from engine.prompts import KINDS, prompt_name_for
 from engine.types import Inputs, Truncate
 from functions.body_limits import BodyLimits
 from functions.encoding import EncodingFormat
+from functions.equivalents import unknown_field
 from functions.errors import shorten
 from functions.json_reader import JsonShape, NestedValueError, read_object
 from functions.slices import Slices, run, run_in_turns
@@ -43,13 +46,21 @@ _INPUT_SCHEMA: dict[str, Any] = {
 }
 _TRUNCATE_SCHEMA: dict[str, Any] = {
     "description": "What happens to an input with too many tokens: refuse it (none), drop its end "
-    "(end or true) or its start (start). x-embellama-truncated lists the inputs that were cut.",
+    "(end or true) or its start (start); in any case of letters. Left out, it is what the server's "
+    "--truncate says, none by default. x-embellama-truncated lists the inputs that were cut.",
     "oneOf": [
         {"type": "string", "enum": ["none", "end", "start"]},
         {"type": "boolean"},
         {"type": "null"},
     ],
-    "default": "none",
+}
+_INPUT_TYPE_SCHEMA: dict[str, Any] = {
+    "description": "What the inputs are: the model's prompt for that kind is put in front of every "
+    "input. Without effect where the model has no prompts, or prompt_name is given.",
+    "oneOf": [
+        {"type": "string", "enum": [word for words in KINDS.values() for word in words]},
+        {"type": "null"},
+    ],
 }
 _FORMAT_SCHEMA: dict[str, Any] = {
     "oneOf": [{"type": "string", "enum": ["float", "base64"]}, {"type": "null"}],
@@ -68,13 +79,13 @@ def _check_input(value: object) -> object:
     )
 
 
-def _read_truncate(value: object) -> Truncate:
-    if value is None or value is False:
-        return Truncate.NONE
-    if value is True:
-        return Truncate.END
-    if isinstance(value, str) and value in [choice.value for choice in Truncate]:
-        return Truncate(value)
+def _read_truncate(value: object) -> Truncate | None:
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return Truncate.END if value else Truncate.NONE
+    if isinstance(value, str) and value.lower() in [choice.value for choice in Truncate]:
+        return Truncate(value.lower())
     raise ValueError("must be none, end, start or true")
 
 
@@ -90,11 +101,12 @@ class InputsRequest(BaseModel):
     model: str = Field(description="A served name or alias; see GET /v1/models.")
     input: Annotated[Any, PlainValidator(_check_input), WithJsonSchema(_INPUT_SCHEMA)]
     truncate: Annotated[
-        Truncate, PlainValidator(_read_truncate), WithJsonSchema(_TRUNCATE_SCHEMA)
-    ] = Truncate.NONE
+        Truncate | None, PlainValidator(_read_truncate), WithJsonSchema(_TRUNCATE_SCHEMA)
+    ] = None
     prompt_name: str | None = Field(
         None, description="A prompt of the model, put in front of every input."
     )
+    input_type: Annotated[str | None, WithJsonSchema(_INPUT_TYPE_SCHEMA)] = None
 
     @property
     def inputs(self) -> Inputs:
@@ -107,6 +119,16 @@ class InputsRequest(BaseModel):
         if isinstance(self.input, str) or (self.input and isinstance(self.input[0], int)):
             return 1
         return len(self.input)
+
+    def prompt_name_of(self, prompts: Mapping[str, str]) -> str | None:
+        """Name of the prompt that is wanted of a model's: `prompt_name`, else by `input_type`.
+
+        Raises:
+            InputTypeError: see `engine.prompts`.
+        """
+        if self.prompt_name is not None or self.input_type is None:
+            return self.prompt_name
+        return prompt_name_for(self.input_type, prompts)
 
     @classmethod
     async def read(cls, body: bytes, limits: BodyLimits) -> Self:
@@ -161,18 +183,14 @@ class TokenizeRequest(InputsRequest):
 
 @cache
 def _shape_of(kind: type[InputsRequest], limits: BodyLimits) -> JsonShape:
+    fields = frozenset(kind.model_fields)
     return JsonShape(
-        fields=frozenset(kind.model_fields),
+        fields=fields,
         lists=frozenset({"input"}),
         max_items=limits.max_inputs,
         max_numbers=limits.max_token_ids,
-        unknown=_unknown_field,
+        unknown=partial(unknown_field, known=fields),
     )
-
-
-def _unknown_field(name: str) -> InvalidInputError:
-    name = shorten(name)
-    return InvalidInputError(f"{name} is not a field of this request.", param=name)
 
 
 def _first_error(exc: ValidationError, field: str | None = None) -> InvalidInputError:

@@ -68,7 +68,7 @@ async def _embed(
                 wanted.inputs,
                 dimensions=wanted.dimensions,
                 truncate=wanted.truncate,
-                prompt_name=wanted.prompt_name,
+                prompt_name=wanted.prompt_name_of(engine.manifest.prompts),
                 deadline_seconds=seconds_left(request.scope),
                 admit=platform.admission(
                     request.scope, wanted.input_count, take_tokens_of(request.scope)

@@ -37,15 +37,17 @@ def tokenize_router(registry: ModelRegistry, limits: BodyLimits) -> APIRouter:
             encodings = await while_connected(
                 request.receive,
                 engine.tokenize_async(
-                    wanted.inputs, truncate=wanted.truncate, prompt_name=wanted.prompt_name
+                    wanted.inputs,
+                    truncate=wanted.truncate,
+                    prompt_name=wanted.prompt_name_of(engine.manifest.prompts),
                 ),
             )
         record.fields["tokens"] = sum(encoding.tokens for encoding in encodings)
+        truncated = [index for index, encoding in enumerate(encodings) if encoding.truncated]
+        record.add_truncated(len(truncated))
         return Response(
             _body(model.name or wanted.model, engine.max_input_tokens, encodings),
-            headers=truncation_headers(
-                [index for index, encoding in enumerate(encodings) if encoding.truncated]
-            ),
+            headers=truncation_headers(truncated),
             media_type="application/json",
         )
 

@@ -9,6 +9,7 @@ from engine.errors import (
     DimensionsError,
     EmbellamaError,
     InputTooLongError,
+    InputTypeError,
     NonFiniteError,
     OverloadedError,
     SpaceMismatchError,
@@ -85,6 +86,8 @@ def test_every_class_says_when_it_is_raised() -> None:
         (DimensionsError(dimensions=5, allowed=[4, 8]), ["dimensions=5", "4, 8"]),
         (UnknownPromptError(name="q", known=["passage", "query"]), ["'q'", "passage, query"]),
         (UnknownPromptError(name="q", known=[]), ["'q'", "none"]),
+        (InputTypeError(input_type="x", known=["query"]), ["'x'", "query"]),
+        (InputTypeError(input_type="x", known=[], prompts=["a", "b"]), ["'x'", "a, b"]),
         (SpaceMismatchError(required="aa", served="bb"), ["'aa'", "'bb'"]),
         (NonFiniteError(indices=[1, 3]), ["[1, 3]"]),
         (

@@ -20,11 +20,14 @@ def _parse(**fields: object) -> EmbeddingsRequest:
 def test_the_defaults() -> None:
     request = _parse()
     assert (request.model, request.inputs, request.input_count) == ("m", "a", 1)
-    assert (request.encoding_format, request.truncate) == ("float", Truncate.NONE)
+    assert (request.encoding_format, request.truncate) == ("float", None)
     assert (request.dimensions, request.user, request.prompt_name) == (None, None, None)
+    assert request.input_type is None
 
 
-@pytest.mark.parametrize("name", ["encoding_format", "truncate", "dimensions", "user"])
+@pytest.mark.parametrize(
+    "name", ["encoding_format", "truncate", "dimensions", "user", "input_type", "not_a_field"]
+)
 def test_null_is_as_left_out(name: str) -> None:
     assert _parse(**{name: None}) == _parse()
 
@@ -35,6 +38,9 @@ def test_null_is_as_left_out(name: str) -> None:
         ("none", Truncate.NONE),
         ("start", Truncate.START),
         ("end", Truncate.END),
+        ("END", Truncate.END),
+        ("Start", Truncate.START),
+        ("NONE", Truncate.NONE),
         (True, Truncate.END),
         (False, Truncate.NONE),
     ],
@@ -79,6 +85,13 @@ def test_a_wrong_field_is_named(fields: dict[str, object], param: str, message: 
         _parse(**fields)
     assert caught.value.param == param
     assert message in caught.value.message
+
+
+def test_a_field_that_is_not_ours_is_named_before_one_that_is_missing() -> None:
+    with pytest.raises(
+        InvalidInputError, match=r"^inputs is not a field of this request\. Send input:"
+    ):
+        EmbeddingsRequest.parse(b'{"model": "m", "inputs": "a"}')
 
 
 @pytest.mark.parametrize(
