@@ -31,6 +31,7 @@ from functions.observability import is_probe, record_of
 from functions.paths import base_url
 from functions.platform_limits import NoPlatformLimits, PlatformLimits
 from functions.request_log import RequestLog
+from functions.route_names import RouteNames
 from functions.routes.admin import admin_router
 from functions.routes.docs import docs_router
 from functions.routes.embeddings import add_embeddings_routes
@@ -81,7 +82,7 @@ def create_app(
     if settings.admin_key is not None:
         app.include_router(admin_router(registry, settings))
     app.include_router(docs_router(app))
-    observers: list[RequestObserver] = [RequestLog(), metrics]
+    observers: list[RequestObserver] = [RequestLog(settings.trusted_proxy_hops), metrics]
     _add_middleware(app, settings, observers if tracing is None else [*observers, tracing])
     return app
 
@@ -121,7 +122,8 @@ def _add_middleware(app: FastAPI, settings: Settings, observers: Sequence[Reques
     app.add_middleware(ErrorMiddleware)
     if settings.cors_origin:
         app.add_middleware(CorsMiddleware, origins=settings.cors_origin)
-    app.add_middleware(ObserveMiddleware, observers=observers)
+    find_route = RouteNames(app.routes).find
+    app.add_middleware(ObserveMiddleware, observers=observers, find_route=find_route)
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(PathMiddleware)
 

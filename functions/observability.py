@@ -26,6 +26,8 @@ from functions.settings import LogFormat, LogLevel
 _RECORD_KEY = "embellama.record"
 REFUSED = "embellama.refused"
 """Key of a scope whose request the target could not read: the error to answer it with."""
+ROUTE_NAME = "embellama.route_name"
+"""Key of a scope that was refused before any route was looked for: the path of its route."""
 REQUEST_ID: ContextVar[str | None] = ContextVar("embellama.request_id", default=None)
 """Id of the request that is being answered; it is on every line of the log."""
 _USER_HASH_DIGITS = 16
@@ -115,9 +117,9 @@ def record_of(scope: Scope) -> RequestRecord:
 
 
 def route_of(scope: Scope) -> str | None:
-    """The path of the route that answers, as it was declared, or None if there is none."""
+    """The path of the route that answers or would have, as it was declared; None without one."""
     path: str | None = getattr(scope.get("route"), "path", None)
-    return path
+    return path or scope.get(ROUTE_NAME)
 
 
 def is_probe(scope: Scope) -> bool:
@@ -207,6 +209,26 @@ def set_log_level(level: LogLevel) -> None:
 def log_level() -> LogLevel:
     """The level that is in effect."""
     return _LOGGING.level
+
+
+def log_is_for_people() -> bool:
+    """Whether lines are text on a console, and not JSON."""
+    return not _LOGGING.is_json
+
+
+def greet(text: str) -> None:
+    """Write a bare line for the person who started this; nothing where the log is JSON."""
+    if log_is_for_people() and _LOGGING.level in (LogLevel.DEBUG, LogLevel.INFO):
+        _LOGGING.stream.write(f"{text}\n")
+        _LOGGING.stream.flush()
+
+
+def tell_start(event: str, text: str | None = None, /, **fields: object) -> None:
+    """Log an event of the start; people get `text` instead of it, and the event at debug."""
+    write = get_logger().debug if log_is_for_people() else get_logger().info
+    write(event, **fields)
+    if text is not None:
+        greet(text)
 
 
 def dropped_log_lines() -> int:

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from functions.descriptors import DESCRIPTORS
 from functions.observability import dropped_log_lines
 
 
@@ -24,4 +25,9 @@ class ProcessHealthCollector(Collector):
             "embellama_log_lines_dropped",
             "Log lines that were not written: the reader had stopped, or the disk was full.",
             value=dropped_log_lines(),
+        )
+        yield CounterMetricFamily(
+            "embellama_descriptor_shortages",
+            "Looks, ten a second, that found no file descriptor free for a new connection.",
+            value=DESCRIPTORS.shortages,
         )

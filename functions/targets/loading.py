@@ -9,7 +9,7 @@ from engine import Engine
 from engine.cpu import available_cpus
 from functions.model_options import ModelOptions
 from functions.models import ModelState, ServedModel
-from functions.observability import get_logger
+from functions.observability import get_logger, tell_start
 
 
 def load(model: ServedModel, open_engine: Callable[[], Engine], started: float) -> None:
@@ -21,9 +21,12 @@ def load(model: ServedModel, open_engine: Callable[[], Engine], started: float) 
     model.load(open_engine)
     seconds = round(time.monotonic() - started, 2)
     if model.state is ModelState.READY:
-        get_logger().info(
-            "model ready", model=model.name, **_describe(model.engine), seconds=seconds
+        told = _describe(model.engine)
+        text = (
+            f"Ready: {model.name}, {told['dimensions']} dimensions, {told['engine']} "
+            f"{told['precision']} on {told['device']}, after {seconds} s"
         )
+        tell_start("model ready", text, model=model.name, **told, seconds=seconds)
     else:
         get_logger().error("model not ready", reason=model.detail, seconds=seconds)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -22,11 +23,13 @@ from engine.errors import ConfigurationError
 from engine.memory import return_large_memory_at_once
 from functions.app import create_app
 from functions.background import in_background
+from functions.descriptors import DESCRIPTORS, SHORTAGES
 from functions.log_writer import LogWriter
 from functions.model_options import ModelOptions
-from functions.models import ModelRegistry, ServedModel
-from functions.observability import configure_logging, get_logger
+from functions.models import ModelRegistry, ModelState, ServedModel
+from functions.observability import configure_logging, get_logger, greet, tell_start
 from functions.settings import Settings
+from functions.targets.greeting import request_to_try, url_of
 from functions.targets.loading import load, open_configured_engine
 from functions.targets.refusal import MAX_HEAD_BYTES
 from functions.targets.tls import tls_context
@@ -41,6 +44,8 @@ _ANSWER_THREADS = 2
 _CLOSE_SECONDS = 1.0
 """How long a batch that runs, the last traces, or the last lines of the log may take after all
 requests were answered."""
+_RETRIED_ACCEPT = "._start_serving("
+"""In the message of asyncio, which tries to accept again after the listener was closed."""
 _LAST_LINES_SECONDS = 0.1
 """The same for the log where a second signal ends the process at once."""
 
@@ -77,14 +82,17 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then load: by now signals are handled, so one of them may end the loading."""
-        asyncio.get_running_loop().set_default_executor(
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(
             ThreadPoolExecutor(_ANSWER_THREADS, thread_name_prefix="embellama-answer")
         )
+        loop.set_exception_handler(self._handle_exception)
         await super().startup(sockets)
         for listener in sockets or []:
             host, port = listener.getsockname()[:2]
             tls = self.config.ssl is not None
-            get_logger().info("listening", host=host, port=port, tls=tls)
+            text = f"Listening on {url_of(host, port, tls=tls)}, loading the model"
+            tell_start("listening", text, host=host, port=port, tls=tls)
         self._loading = in_background(self._load, name="embellama-load")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's
@@ -95,8 +103,16 @@ class Server(uvicorn.Server):
             os._exit(128 + sig)
         self._signal = sig
 
+    def _handle_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Count what could not be accepted, for which asyncio wants a traceback each time."""
+        if getattr(context.get("exception"), "errno", None) in SHORTAGES and "socket" in context:
+            DESCRIPTORS.note_shortage()
+        elif not (self._drain_until and _RETRIED_ACCEPT in context["message"]):
+            loop.default_exception_handler(context)
+
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: is it time to end?"""
+        DESCRIPTORS.look()
         if self.failure is not None:
             return True
         if self._signal is not None and self._drain_until is None:
@@ -151,7 +167,7 @@ def _serve(
     settings: Settings, open_engine: Callable[[ModelOptions], Engine] | None, log: LogWriter
 ) -> None:
     started = time.monotonic()
-    get_logger().info("settings", **settings.redacted())
+    tell_start("settings", **settings.redacted())
     tls = tls_context(settings.tls_cert, settings.tls_key)
     tracing = open_tracing(settings.otlp_endpoint)
     listener = _listen(settings.host, settings.port)
@@ -163,6 +179,12 @@ def _serve(
         for model, wanted in zip(registry.models, options, strict=True):
             load(model, partial(opener, wanted), started)
             registry.check_names()
+        first = registry.models[0]
+        if first.state is ModelState.READY:
+            host, port = listener.getsockname()[:2]
+            url = url_of(host, port, tls=tls is not None)
+            needs_key = bool(settings.api_key or settings.api_key_file)
+            greet(f"Try: {request_to_try(url, first.name or '', needs_key=needs_key)}")
 
     server = Server(settings, registry, load_all, tls, tracing, log)
     server.run(sockets=[listener])

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import pytest
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
+from engine import Engine
+from functions.app import create_app
 from functions.middleware.errors import ErrorMiddleware
 from functions.middleware.observe import ObserveMiddleware
 from functions.middleware.request_id import RequestIdMiddleware
+from functions.models import ModelRegistry
 from functions.request_log import RequestLog
+from functions.settings import Settings
 from tests.functions.middleware.asgi import call, raising
 
 Logs = list[structlog.typing.EventDict]
@@ -32,6 +37,7 @@ def test_one_line_tells_what_a_request_was(client: TestClient, logs: Logs) -> No
         "event": "request",
         "log_level": "info",
         "request_id": "r1",
+        "client": "testclient",
         "method": "POST",
         "route": "/v1/embeddings",
         "status": 200,
@@ -69,6 +75,93 @@ def test_a_health_check_that_passes_is_logged_for_debugging_only(
 ) -> None:
     client.get("/health/ready")
     assert [line["log_level"] for line in logs] == ["debug"]
+
+
+def test_probes_are_logged_once_when_they_begin_to_fail_and_else_for_debugging_only(
+    client: TestClient, engine: Engine, logs: Logs
+) -> None:
+    registry = ModelRegistry.of(engine)
+    client = TestClient(create_app(Settings(), registry))
+    client.get("/health/ready")
+    registry.drain()
+    for path in ("/health/ready", "/health/ready", "/health/live", "/metrics"):
+        client.get(path)
+    assert [(line["route"], line["status"], line["log_level"]) for line in logs] == [
+        ("/health/ready", 200, "debug"),
+        ("/health/ready", 503, "info"),
+        ("/health/ready", 503, "debug"),
+        ("/health/live", 200, "debug"),
+        ("/metrics", 200, "debug"),
+    ]
+
+
+def test_a_scraper_without_a_key_is_logged_each_time(engine: Engine, logs: Logs) -> None:
+    client = TestClient(create_app(Settings(api_key=("secret",)), engine))
+    for _ in range(2):
+        client.get("/metrics")
+    assert [(line["status"], line["log_level"]) for line in logs] == [(401, "info")] * 2
+
+
+@pytest.mark.parametrize("hops", [0, 1])
+def test_who_asked_is_told_whether_let_in_or_not(hops: int, engine: Engine, logs: Logs) -> None:
+    settings = Settings(api_key=("search:secret",), trusted_proxy_hops=hops)
+    client = TestClient(create_app(settings, engine), client=("::ffff:192.0.2.1", 5000))
+    forwarded = {"x-forwarded-for": "6.6.6.6, [2001:db8::7]:4711"}
+    for key in ("wrong", "secret"):
+        client.get("/v1/models", headers=forwarded | {"x-api-key": key})
+    address = "2001:db8::7" if hops else "192.0.2.1"
+    assert [(line["status"], line["client"], line.get("key_name")) for line in logs] == [
+        (401, address, None),
+        (200, address, "search"),
+    ]
+    assert "wrong" not in str(logs)
+
+
+def test_a_proxy_can_write_no_control_character_into_the_log(engine: Engine, logs: Logs) -> None:
+    client = TestClient(create_app(Settings(trusted_proxy_hops=1), engine))
+    client.get("/v1/models", headers={"x-forwarded-for": "\x1b[2J\tx"})
+    assert logs[0]["client"] == "?[2J?x"
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/v2/embeddings?key=SECRET", "/v2/embeddings"),
+        ("/v1/models/gpt-4?key=SECRET", "/v1/models/gpt-4"),
+        ("/" + "a" * 60_000, "/" + "a" * 63 + "..."),
+        ("/%1b%5b2J%0aGET%20/admin", "/%1B%5B2J%0AGET%20/admin"),
+        ("/caf%C3%A9", "/caf%C3%A9"),
+    ],
+)
+def test_a_404_has_its_path_short_and_without_the_query(
+    path: str, shown: str, client: TestClient, logs: Logs
+) -> None:
+    assert client.get(path).status_code == 404
+    assert logs[0]["path"] == shown
+    assert "SECRET" not in str(logs)
+
+
+def test_what_is_found_has_no_path(client: TestClient, logs: Logs) -> None:
+    client.get("/v1/models/fake-model?key=SECRET")
+    assert "path" not in logs[0]
+    assert "SECRET" not in str(logs)
+
+
+def test_a_request_that_is_refused_before_routing_has_its_route_in_log_and_metrics(
+    engine: Engine, logs: Logs
+) -> None:
+    settings = Settings(requests_per_minute=1, max_body_bytes=1024)
+    client = TestClient(create_app(settings, engine))
+    client.get("/v1/models/fake-model")
+    client.get("/v1/models/fake-model")
+    client.post("/embeddings", content=b"x" * 2000)
+    assert [(line["status"], line["route"]) for line in logs] == [
+        (200, "/v1/models/{model_id:path}"),
+        (429, "/v1/models/{model_id:path}"),
+        (429, "/embeddings"),
+    ]
+    counted = 'embellama_requests_total{method="POST",route="/embeddings",status="429"} 1.0'
+    assert counted in client.get("/metrics").text.splitlines()
 
 
 def test_an_answer_that_was_never_sent_is_a_499(logs: Logs) -> None:

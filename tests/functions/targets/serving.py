@@ -50,8 +50,11 @@ def main() -> None:
     if "without=httptools" in options:
         options.remove("without=httptools")
         sys.modules["httptools"] = None  # type: ignore[assignment] # as if it were not installed
-    values: dict[str, Any] = dict(option.split("=", 1) for option in options)
-    settings = Settings(port=0, log_format=LogFormat.JSON, **values)
+    if "without=uvloop" in options:
+        options.remove("without=uvloop")
+        sys.modules["uvloop"] = None  # type: ignore[assignment]
+    values: dict[str, Any] = {"port": 0, "log_format": LogFormat.JSON}
+    settings = Settings(**values | dict(option.split("=", 1) for option in options))
     serve(settings, lambda model: _open(mode, model))
 
 
@@ -71,6 +74,12 @@ class ServerProcess:
         listening = self.event("listening")
         self.port = listening["port"]
         self.url = f"{'https' if listening['tls'] else 'http'}://127.0.0.1:{self.port}"
+
+    @classmethod
+    def fake_with_descriptors(cls, most: int, *options: str) -> Self:
+        """One that may have so many files and sockets open."""
+        command = ["sh", "-c", f'ulimit -n {most}; exec "$@"', "sh", sys.executable]
+        return cls([*command, "-m", "tests.functions.targets.serving", "free", *options])
 
     @classmethod
     def fake(cls, mode: str, **options: object) -> Self:
