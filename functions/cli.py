@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 if TYPE_CHECKING:
     from engine.errors import EmbellamaError
@@ -72,6 +72,18 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - open as long as the process
 
 
+def program() -> NoReturn:
+    """The program `embellama`: its exit code is that of `main`."""
+    if sys.argv[1:2] == ["serve"]:
+        from functions.targets.signals import end_at_once_when_told
+
+        end_at_once_when_told()
+    code = main()
+    from functions.background import end_process
+
+    end_process(code)
+
+
 def _run_command(name: str, arguments: list[str]) -> int:
     from engine.errors import EmbellamaError
     from functions.options import OptionParser
@@ -116,4 +128,4 @@ def _run_top_level(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

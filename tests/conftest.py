@@ -11,6 +11,7 @@ import pytest
 from engine import Engine
 from engine.export.default_model import ensure_default_bundle
 from engine.golden import GoldenSet
+from tests.processes import let_children_have_default_signals
 from tests.torch_golden import GOLDEN, read_torch_golden
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,10 +19,11 @@ _OF_WHOEVER_RUNS_THE_TESTS = ("AWS_", "EMBELLAMA_", "HF_", "HUGGING", "LAMBDA_",
 
 
 def pytest_configure() -> None:
-    """No test depends on the variables of whoever runs it, nor does a module that reads them."""
+    """No test depends on the variables or signals of whoever runs it, nor does a module."""
     for name in list(os.environ):
         if name.upper().startswith(_OF_WHOEVER_RUNS_THE_TESTS) or name in ("HOST", "PORT"):
             del os.environ[name]
+    let_children_have_default_signals()
 
 
 @pytest.fixture(scope="session")

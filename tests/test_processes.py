@@ -3,10 +3,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 
-from tests.processes import end
+from tests.processes import end, ignored
 
 DEAF = "trap '' TERM; echo ready; sleep 60 & wait"
 """Ignores SIGTERM, as does its child, which inherits that."""
@@ -41,6 +42,21 @@ def test_a_process_that_does_not_end_is_killed_and_told_of() -> None:
 @pytest.mark.parametrize("group", [False, True])
 def test_a_process_that_has_ended_is_no_error(group: bool) -> None:
     with started("echo ready") as process:
-        process.wait()
+        process.wait(60)
         end(process, group=group)
         assert process.returncode == os.EX_OK
+
+
+BACKGROUND = """
+import signal, subprocess, sys
+from tests.processes import let_children_have_default_signals
+let_children_have_default_signals()
+signal.raise_signal(signal.SIGINT)
+sys.exit(subprocess.run(["sh", "-c", "kill -INT $$"]).returncode)
+"""
+
+
+def test_children_have_default_signals_though_a_background_job_ignores_some() -> None:
+    """The job itself goes on ignoring them. A shell's background job inherits an ignored SIGINT."""
+    with ignored(signal.SIGINT), subprocess.Popen([sys.executable, "-c", BACKGROUND]) as process:
+        assert process.wait(60) == 256 - signal.SIGINT

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
-import signal
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
-from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -32,6 +30,7 @@ from functions.settings import Settings
 from functions.targets.greeting import request_to_try, url_of
 from functions.targets.loading import load, open_configured_engine
 from functions.targets.refusal import MAX_HEAD_BYTES
+from functions.targets.signals import StopSignals
 from functions.targets.tls import tls_context
 from functions.tracing import Tracing, open_tracing
 
@@ -55,6 +54,7 @@ class Server(uvicorn.Server):
 
     Draining: new requests are answered with 503, those in flight are finished, and the process
     ends when there are none, or after `shutdown_timeout_seconds`. A second signal ends it at once.
+    Which signals: see `signals`.
     """
 
     def __init__(
@@ -62,17 +62,16 @@ class Server(uvicorn.Server):
         settings: Settings,
         registry: ModelRegistry,
         load: Callable[[], None],
+        signals: StopSignals,
         tls: ssl.SSLContext | None = None,
         tracing: Tracing | None = None,
-        log: LogWriter | None = None,
     ) -> None:
         super().__init__(_uvicorn_config(settings, registry, tls, tracing))
         self._registry = registry
         self._load = load
-        self._log = log
         self._loading: Future[None] = Future()
         self._timeout_seconds = settings.shutdown_timeout_seconds
-        self._signal: int | None = None
+        self._signals = signals
         self._drain_until: float | None = None
 
     @property
@@ -95,13 +94,11 @@ class Server(uvicorn.Server):
             tell_start("listening", text, host=host, port=port, tls=tls)
         self._loading = in_background(self._load, name="embellama-load")
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's
-        """Leave the first signal to `on_tick`, as this interrupts anything; end at the second."""
-        if self._signal is not None:
-            if self._log is not None:
-                self._log.close(_LAST_LINES_SECONDS)
-            os._exit(128 + sig)
-        self._signal = sig
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave the handlers as they are, but from now on let requests in flight be finished."""
+        self._signals.listening = True
+        yield
 
     def _handle_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Count what could not be accepted, for which asyncio wants a traceback each time."""
@@ -115,12 +112,14 @@ class Server(uvicorn.Server):
         DESCRIPTORS.look()
         if self.failure is not None:
             return True
-        if self._signal is not None and self._drain_until is None:
+        for ignored in self._signals.pop_ignored():
+            get_logger().info("signal ignored", signal=ignored.name)
+        if self._signals.first is not None and self._drain_until is None:
             self._drain_until = time.monotonic() + self._timeout_seconds
             self._registry.drain()
             get_logger().info(
                 "draining",
-                signal=signal.Signals(self._signal).name,
+                signal=self._signals.first.name,
                 in_flight=len(self.server_state.tasks),
             )
         if self._drain_until is not None and self._is_drained(self._drain_until):
@@ -154,17 +153,19 @@ def serve(settings: Settings, open_engine: Callable[[ModelOptions], Engine] | No
     """
     return_large_memory_at_once()
     log = LogWriter.to_stderr()
+    signals = StopSignals(before_end=lambda: log.close(_LAST_LINES_SECONDS))
     configure_logging(settings.log_level, settings.log_format, log)
     logging.captureWarnings(capture=True)
     try:
-        _serve(settings, open_engine, log)
+        with signals.handled():
+            _serve(settings, open_engine, signals)
     finally:
         logging.captureWarnings(capture=False)
         log.close(_CLOSE_SECONDS)
 
 
 def _serve(
-    settings: Settings, open_engine: Callable[[ModelOptions], Engine] | None, log: LogWriter
+    settings: Settings, open_engine: Callable[[ModelOptions], Engine] | None, signals: StopSignals
 ) -> None:
     started = time.monotonic()
     tell_start("settings", **settings.redacted())
@@ -186,7 +187,7 @@ def _serve(
             needs_key = bool(settings.api_key or settings.api_key_file)
             greet(f"Try: {request_to_try(url, first.name or '', needs_key=needs_key)}")
 
-    server = Server(settings, registry, load_all, tls, tracing, log)
+    server = Server(settings, registry, load_all, signals, tls, tracing)
     server.run(sockets=[listener])
     _end(registry.close, "a running batch was abandoned")
     if tracing is not None:

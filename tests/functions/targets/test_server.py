@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import socket
 from concurrent.futures import Future, ThreadPoolExecutor
-from signal import SIGINT, SIGTERM, Signals
+from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, Signals
 
 import httpx2
 import pytest
@@ -13,6 +13,7 @@ from functions.settings import Settings
 from functions.targets.server import KEEP_ALIVE_SECONDS, _uvicorn_config, serve
 from tests.functions.targets.serving import ServerProcess
 from tests.infra.tools import until
+from tests.processes import ignored
 
 BODY = {"model": "fake-model", "input": "the cat"}
 
@@ -25,7 +26,7 @@ def _in_thread(pool: ThreadPoolExecutor, server: ServerProcess) -> Future[httpx2
     return pool.submit(_post, server)
 
 
-@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGQUIT, SIGHUP])
 def test_the_first_signal_drains(number: Signals) -> None:
     """Requests in flight are answered, new ones refused, and the exit code is 0."""
     with ServerProcess.fake("held") as server, ThreadPoolExecutor(1) as pool:
@@ -52,6 +53,53 @@ def test_the_second_signal_ends_at_once() -> None:
         server.signal(SIGTERM)
         assert server.exit_code() == 128 + SIGTERM
         assert isinstance(in_flight.exception(), httpx2.TransportError)
+
+
+def test_a_second_hangup_ends_nothing() -> None:
+    """A terminal that is closed sends one, and the shell in it another."""
+    with ServerProcess.fake("held") as server, ThreadPoolExecutor(1) as pool:
+        in_flight = _in_thread(pool, server)
+        server.wait_for_run()
+        server.signal(SIGHUP)
+        server.event("draining")
+        server.signal(SIGHUP)
+        assert _post(server).status_code == 503
+        server.go_on()
+        assert in_flight.result().status_code == 200
+        assert server.exit_code() == 0
+
+
+@pytest.mark.parametrize("number", [SIGUSR1, SIGUSR2])
+def test_other_signals_are_logged_and_end_nothing(number: Signals) -> None:
+    with ServerProcess.fake("free") as server:
+        server.event("model ready")
+        server.signal(number)
+        assert server.event("signal ignored")["signal"] == number.name
+        assert _post(server).status_code == 200
+        server.signal(SIGTERM)
+        assert server.exit_code() == 0
+
+
+@pytest.mark.parametrize("number", [SIGINT, SIGQUIT, SIGHUP])
+def test_what_was_ignored_when_it_started_stays_ignored(number: Signals) -> None:
+    """By `nohup`, or by a shell that starts a job in the background."""
+    with ignored(number):
+        starting = ServerProcess.fake("free")
+    with starting as server:
+        server.event("model ready")
+        server.signal(number)
+        server.signal(SIGTERM)
+        assert server.event("draining")["signal"] == "SIGTERM"
+        assert server.exit_code() == 0
+
+
+def test_sigterm_is_never_ignored() -> None:
+    with ignored(SIGTERM):
+        starting = ServerProcess.fake("free")
+    with starting as server:
+        server.event("model ready")
+        server.signal(SIGTERM)
+        assert server.exit_code() == 0
 
 
 def test_a_drain_ends_at_its_timeout_and_says_so_to_whom_it_left() -> None:
