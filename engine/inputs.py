@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,6 +12,18 @@ NOT_IDS = (str, bytes, bytearray, memoryview)
 """Sequences that are neither several texts nor token ids."""
 ITEMS = (str, Sequence, np.ndarray)
 """What a list of several inputs has; one of ids has numbers."""
+ANY_ITEM = "a text, a token id or a list of token ids"
+_ENCODED_AT_ONCE = 2**18
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a number",
+    np.integer: "a number",
+    float: "a number with a fraction or too large",
+    str: "a text",
+    Mapping: "an object",
+    Sequence: "a list",
+    np.ndarray: "a list",
+}
 
 
 def as_list(inputs: object) -> tuple[Sequence[object], bool]:
@@ -28,11 +40,14 @@ def as_list(inputs: object) -> tuple[Sequence[object], bool]:
         or isinstance(inputs, NOT_IDS)
         or (isinstance(inputs, np.ndarray) and inputs.ndim == 0)
     ):
-        raise mixed_input("input", "text, texts or token ids")
+        raise mixed_input("input", inputs, "text, texts or token ids")
     if len(inputs) == 0:
         raise EmptyInputError("input is an empty list.", param="input")
-    if isinstance(inputs[0], ITEMS):
+    first = inputs[0]
+    if isinstance(first, ITEMS):
         return list(inputs), False
+    if not is_integer(type(first)) and not isinstance(inputs, np.ndarray):
+        raise mixed_input("input[0]", first, ANY_ITEM)
     return [inputs], True
 
 
@@ -45,7 +60,7 @@ def checked_texts(items: Sequence[object], single: bool) -> list[str]:
     texts: list[str] = []
     for index, item in enumerate(items):
         if not isinstance(item, str):
-            raise mixed_input(param_of(index, single), "text")
+            raise mixed_input(param_of(index, single), item, "a text as those before it")
         if not item:
             param = param_of(index, single)
             raise EmptyInputError(f"{param} is an empty string.", param=param)
@@ -70,20 +85,34 @@ def param_of(index: int, single: bool) -> str:
     return "input" if single else f"input[{index}]"
 
 
-def mixed_input(param: str, wanted: str) -> InvalidInputError:
-    """The error at an input that is none of the four forms."""
+def mixed_input(param: str, item: object, wanted: str) -> InvalidInputError:
+    """The error at what is not of any of the four forms."""
     return InvalidInputError(
-        f"{param} is not {wanted}. Send a string, a list of strings, a list of token ids "
-        "or a list of lists of token ids.",
+        f"{param} is {_kind_of(item)}, not {wanted}. Send a string, a list of strings, a list of "
+        "token ids or a list of lists of token ids.",
         param=param,
     )
 
 
+def is_integer(kind: type) -> bool:
+    """Whether values of this type are token ids."""
+    return issubclass(kind, (int, np.integer)) and kind is not bool
+
+
+def _kind_of(item: object) -> str:
+    """What it is in JSON."""
+    if item is None:
+        return "null"
+    return next((word for kind, word in _KINDS.items() if isinstance(item, kind)), "something else")
+
+
 def _is_valid_unicode(text: str) -> bool:
+    """Looks at a part after the other, as no other thread runs while one is encoded."""
     if text.isascii():
         return True
     try:
-        text.encode()
+        for start in range(0, len(text), _ENCODED_AT_ONCE):
+            text[start : start + _ENCODED_AT_ONCE].encode()
     except UnicodeEncodeError:
         return False
     return True

@@ -25,7 +25,7 @@ from engine.errors import (
     MalformedTextError,
     TokenIdError,
 )
-from engine.inputs import param_of, size_of
+from engine.inputs import param_of
 from engine.pieces import Steps
 from engine.token_ids import read_ids
 from engine.types import IntArray, TokenIds
@@ -130,9 +130,8 @@ def decode_inputs(
     cut: set[int] = set()
     left = _MOST_TEXT_BYTES
     for index, item in enumerate(items):
-        yield size_of(item)
         param = param_of(index, single)
-        ids = read_ids(item, param, vocabulary.size, vocabulary.name)
+        ids = yield from read_ids(item, param, vocabulary.size, vocabulary.name)
         left -= vocabulary.check(ids, param)
         if left < 0:
             raise InvalidInputError(

@@ -8,48 +8,72 @@ import numpy as np
 import tokenizers
 
 from engine.errors import EmptyInputError, ForeignTokenIdsError, TokenIdError
-from engine.inputs import NOT_IDS, mixed_input, param_of, size_of
+from engine.inputs import NOT_IDS, is_integer, mixed_input, param_of
 from engine.pieces import Steps
 from engine.types import IntArray
 
 _FIRST_IDS_OF_TIKTOKEN = 94
 """Its ids below are those of "!" to "~", with which a text may begin or end."""
 _LONGEST_ROUND_TRIP = 1024
+_STEP_IDS = 16_384
 _CUT_IDS = 32
 """The last ones of a list that was cut: they may come out otherwise without those after them."""
 
 
-def read_ids(item: object, param: str, vocabulary_size: int, encoding: str | None) -> IntArray:
-    """One input's ids as int32, of shape (T,).
+def read_ids(
+    item: object, param: str, vocabulary_size: int, encoding: str | None
+) -> Steps[IntArray]:
+    """One input's ids as int32, of shape (T,), in steps.
 
     Raises:
-        InvalidInputError: not a list of integers.
+        InvalidInputError: not a list of integers; names the one that is none.
         EmptyInputError: there are none.
         TokenIdError: one is not in 0 <= id < `vocabulary_size`, that of `encoding` or the model.
     """
     if isinstance(item, NOT_IDS) or not isinstance(item, (Sequence, np.ndarray)):
-        raise mixed_input(param, "token ids")
-    if isinstance(item, np.ndarray) and item.ndim != 1:
-        raise mixed_input(param, "token ids")
+        raise mixed_input(param, item, "a list of token ids")
+    if isinstance(item, np.ndarray) and (item.ndim != 1 or item.dtype.kind not in "iu"):
+        raise mixed_input(param, item, "a list of token ids")
     if len(item) == 0:
         raise EmptyInputError(f"{param} is an empty list.", param=param)
-    if isinstance(item, np.ndarray):
-        if item.dtype.kind not in "iu":
-            raise mixed_input(param, "token ids")
-    elif not all(map(_is_integer, set(map(type, item)))):
-        raise mixed_input(param, "token ids")
+    parts = []
+    for start in range(0, len(item), _STEP_IDS):
+        some = item[start : start + _STEP_IDS]
+        yield len(some)
+        try:
+            parts.append(_ids_of(some, vocabulary_size))
+        except _NotAnIdError as exc:
+            wrong = some[exc.index]
+            if is_integer(type(wrong)):
+                raise TokenIdError(
+                    param=param,
+                    token_id=int(wrong),
+                    vocabulary_size=vocabulary_size,
+                    encoding=encoding,
+                ) from None
+            raise mixed_input(f"{param}[{start + exc.index}]", wrong, "a token id") from None
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+class _NotAnIdError(Exception):
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.index = index
+
+
+def _ids_of(items: Sequence[object] | IntArray, vocabulary_size: int) -> IntArray:
+    """As int32; raises _NotAnIdError for the first that is no id of the vocabulary."""
+    if not isinstance(items, np.ndarray) and not all(map(is_integer, set(map(type, items)))):
+        raise _NotAnIdError(next(i for i, one in enumerate(items) if not is_integer(type(one))))
     try:
-        ids = np.asarray(item) if isinstance(item, np.ndarray) else np.array(item, np.int64)
+        ids = np.asarray(items) if isinstance(items, np.ndarray) else np.array(items, np.int64)
     except OverflowError:
-        wrong = next(value for value in item if not 0 <= value < vocabulary_size)
-    else:
-        outside = (ids < 0) | (ids >= vocabulary_size)
-        if not outside.any():
-            return ids.astype(np.int32)
-        wrong = ids[np.argmax(outside)]
-    raise TokenIdError(
-        param=param, token_id=int(wrong), vocabulary_size=vocabulary_size, encoding=encoding
-    )
+        sizes = enumerate(map(int, items))
+        raise _NotAnIdError(next(i for i, one in sizes if not 0 <= one < vocabulary_size)) from None
+    outside = (ids < 0) | (ids >= vocabulary_size)
+    if outside.any():
+        raise _NotAnIdError(int(np.argmax(outside)))
+    return ids.astype(np.int32)
 
 
 class OwnIds:
@@ -94,11 +118,10 @@ class OwnIds:
         """
         rows: list[IntArray] = []
         for index, item in enumerate(items):
-            yield size_of(item)
             param = param_of(index, single)
             if self._are_refused:
                 raise ForeignTokenIdsError(param=param, wanted=None)
-            rows.append(read_ids(item, param, self._vocabulary_size, None))
+            rows.append((yield from read_ids(item, param, self._vocabulary_size, None)))
         for index, ids in enumerate(rows):
             if not self._are_own(ids):
                 raise ForeignTokenIdsError(param=param_of(index, single), wanted=self._wanted())
@@ -167,7 +190,3 @@ def starts_with(ids: IntArray, start: IntArray) -> bool:
 def ends_with(ids: IntArray, end: IntArray) -> bool:
     """Whether the last ids are these; true of none."""
     return ids.size >= end.size and bool(np.array_equal(ids[ids.size - end.size :], end))
-
-
-def _is_integer(kind: type) -> bool:
-    return issubclass(kind, (int, np.integer)) and kind is not bool

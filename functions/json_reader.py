@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import orjson
 
 from engine.errors import InvalidInputError, TooManyInputsError
+from engine.inputs import ANY_ITEM, mixed_input
 from functions.errors import shorten
 from functions.json_faults import MalformedJsonError, parse_part, start_of_json
 from functions.slices import Slices
@@ -174,8 +175,8 @@ class JsonReader:
         if start == b'"':
             return (yield from self._read_text(param))
         if start == b"{" or (start == b"[" and depth == _DEEPEST_LIST):
-            kind = "an object" if start == b"{" else "a list"
-            raise InvalidInputError(f"{param} is {kind}, which no input has.", param=param)
+            wanted = "a token id" if depth == _DEEPEST_LIST else ANY_ITEM
+            raise mixed_input(param, {} if start == b"{" else [], wanted)
         if start == b"[":
             return (yield from self._read_list(param, depth + 1))
         return self._read_scalar(param)

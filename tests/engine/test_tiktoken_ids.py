@@ -178,7 +178,7 @@ def test_limits_are_those_of_the_text(name: TokenIds, tokenizer: Tokenizer) -> N
     assert ("input[1]", 9, 8) == (caught.value.param, caught.value.tokens, caught.value.limit)
     with pytest.raises(TooManyInputsError):
         tokenizer.encode([[9]] * 5)
-    with pytest.raises(InvalidInputError, match="not token ids"):
+    with pytest.raises(InvalidInputError, match="not a list of token ids"):
         tokenizer.encode([[9], "cat"])  # type: ignore[arg-type] # what a client may send
     with pytest.raises(EmptyInputError, match=r"input\[1\]"):
         tokenizer.encode([[9], []])

@@ -215,30 +215,34 @@ def test_a_text_without_any_token_is_refused() -> None:
         ({"a": 1}, "input"),
         ({THE}, "input"),
         (np.array(5), "input"),
-        ([None], "input"),
-        ([{}], "input"),
-        ([THE, None], "input"),
-        ([THE, "the"], "input"),
-        ([THE, [CAT]], "input"),
-        ([1.0, 2.0], "input"),
-        ([THE, 2.5], "input"),
-        ([float("nan")], "input"),
+        ([None], "input[0]"),
+        ([{}], "input[0]"),
+        ([THE, None], "input[1]"),
+        ([THE, "the"], "input[1]"),
+        ([THE, [CAT]], "input[1]"),
+        ([1.0, 2.0], "input[0]"),
+        ([THE, 2.5], "input[1]"),
+        ([float("nan")], "input[0]"),
         (np.array([4.0]), "input"),
         (np.array([THE, CAT], dtype=object), "input"),
-        ([True, False], "input"),
-        ([THE, True], "input"),
-        ([THE, np.True_], "input"),
+        ([True, False], "input[0]"),
+        ([THE, True], "input[1]"),
+        ([THE, np.True_], "input[1]"),
         (np.array([True]), "input"),
-        ([[THE, True]], "input[0]"),
+        ([[THE, True]], "input[0][1]"),
         (["the", THE], "input[1]"),
         (["the", [THE]], "input[1]"),
         (["the", None], "input[1]"),
         ([[THE], "the"], "input[1]"),
         ([[THE], THE], "input[1]"),
         ([[THE], None], "input[1]"),
-        ([["the"]], "input[0]"),
-        ([[[THE]]], "input[0]"),
-        ([[[THE], [CAT, DOG]]], "input[0]"),
+        ([[THE], [CAT, None]], "input[1][1]"),
+        ([None, "the"], "input[0]"),
+        ([THE] * 50_000 + [None], "input[50000]"),
+        ([[THE], [THE] * 50_000 + [0.5]], "input[1][50000]"),
+        ([["the"]], "input[0][0]"),
+        ([[[THE]]], "input[0][0]"),
+        ([[[THE], [CAT, DOG]]], "input[0][0]"),
         ([b"the"], "input[0]"),
         ([bytearray(b"the")], "input[0]"),
         ([[THE], bytearray(b"the")], "input[1]"),
@@ -253,7 +257,35 @@ def test_a_wrong_type_is_refused_by_name(inputs: object, param: str) -> None:
     assert (InvalidInputError, param) == (type(caught.value), caught.value.param)
 
 
-@pytest.mark.parametrize("text", ["\ud800", "cat \udfff", "é\ud83d"])
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (["the", 1], "input[1] is a number, not a text as those before it. "),
+        ([THE, None], "input[1] is null, not a token id. "),
+        ([[THE], "the"], "input[1] is a text, not a list of token ids. "),
+        ([[THE], [True]], "input[1][0] is true or false, not a token id. "),
+        ([THE, 2.0], "input[1] is a number with a fraction or too large, not a token id. "),
+        ([{}], "input[0] is an object, not a text, a token id or a list of token ids. "),
+    ],
+)
+def test_the_item_at_fault_is_named_with_what_it_is(inputs: object, message: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        make_tokenizer().encode(wrong(inputs))
+    assert caught.value.message.startswith(message)
+
+
+def test_a_long_list_of_ids_is_checked_in_steps() -> None:
+    """No other thread runs while numbers are looked at in one go."""
+    tokenizer = make_tokenizer(max_input_tokens=8)
+
+    def steps(ids: int) -> list[int]:
+        return list(tokenizer.encode_in_steps([2, *[THE] * ids, 3], truncate=Truncate.END))
+
+    assert sum(steps(100_000)) == 100_002
+    assert max(steps(100_000)) == max(steps(1_000_000)) < 20_000
+
+
+@pytest.mark.parametrize("text", ["\ud800", "cat \udfff", "é\ud83d", "é" * 1_000_000 + "\ud83d"])
 def test_a_lone_surrogate_is_refused(text: str) -> None:
     """A text that is not valid Unicode is the sender's error."""
     with pytest.raises(MalformedTextError) as caught:
