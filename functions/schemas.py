@@ -65,6 +65,8 @@ _INPUT_TYPE_SCHEMA: dict[str, Any] = {
 _FORMAT_SCHEMA: dict[str, Any] = {
     "oneOf": [{"type": "string", "enum": ["float", "base64"]}, {"type": "null"}],
 }
+_LONGEST_WORD = 1024
+"""Characters of a field that is one of a few words: no time is spent on more."""
 _SENTENCES = {
     "missing": "{0} is required.",
 }
@@ -84,8 +86,10 @@ def _read_truncate(value: object) -> Truncate | None:
         return None
     if isinstance(value, bool):
         return Truncate.END if value else Truncate.NONE
-    if isinstance(value, str) and value.lower() in [choice.value for choice in Truncate]:
-        return Truncate(value.lower())
+    if isinstance(value, str) and len(value) < _LONGEST_WORD:
+        word = value.lower()
+        if word in [choice.value for choice in Truncate]:
+            return Truncate(word)
     raise ValueError("must be none, end, start or true")
 
 
@@ -104,9 +108,13 @@ class InputsRequest(BaseModel):
         Truncate | None, PlainValidator(_read_truncate), WithJsonSchema(_TRUNCATE_SCHEMA)
     ] = None
     prompt_name: str | None = Field(
-        None, description="A prompt of the model, put in front of every input."
+        None,
+        max_length=_LONGEST_WORD,
+        description="A prompt of the model, put in front of every input.",
     )
-    input_type: Annotated[str | None, WithJsonSchema(_INPUT_TYPE_SCHEMA)] = None
+    input_type: Annotated[str | None, WithJsonSchema(_INPUT_TYPE_SCHEMA)] = Field(
+        None, max_length=_LONGEST_WORD
+    )
 
     @property
     def inputs(self) -> Inputs:
