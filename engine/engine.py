@@ -225,14 +225,9 @@ class Engine:
         # No name for the future: its error's traceback would have it, and the error keep itself.
         return await asyncio.wrap_future(self._tokenize_line.submit(steps, characters=characters))
 
-    @property
-    def on_batch(self) -> Callable[[BatchReport], None] | None:
-        """Called after every batch, on the thread that computed it. It must not raise."""
-        return self._runner.on_batch
-
-    @on_batch.setter
-    def on_batch(self, observe: Callable[[BatchReport], None] | None) -> None:
-        self._runner.on_batch = observe
+    def subscribe(self, observe: Callable[[BatchReport], None]) -> None:
+        """Call this after every batch, on the thread that computed it. It must not raise."""
+        self._runner.subscribe(observe)
 
     @property
     def breaker_state(self) -> BreakerState:

@@ -46,8 +46,11 @@ class Runner:
             failures=config.breaker_failures, pause_seconds=config.breaker_pause_seconds
         )
         self._runs = RunWatch(limit_seconds=config.hung_run_seconds, capacity=backend.concurrency)
-        self.on_batch: Callable[[BatchReport], None] | None = None
-        """Called after every batch, on the thread that computed it. It must not raise."""
+        self._observers: tuple[Callable[[BatchReport], None], ...] = ()
+
+    def subscribe(self, observe: Callable[[BatchReport], None]) -> None:
+        """Call this after every batch, too; see `Engine.subscribe`."""
+        self._observers += (observe,)
 
     @property
     def breaker_state(self) -> BreakerState:
@@ -141,6 +144,7 @@ class Runner:
         try:
             return self._vectors(batch)
         finally:
-            if self.on_batch is not None:
-                seconds = time.perf_counter() - started
-                self.on_batch(BatchReport(len(batch.encodings), batch.tokens, seconds))
+            seconds = time.perf_counter() - started
+            report = BatchReport(len(batch.encodings), batch.tokens, seconds)
+            for observe in self._observers:
+                observe(report)

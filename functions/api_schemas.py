@@ -84,8 +84,23 @@ _MODEL_DETAILS: Schema = _object(
                 "max_input_tokens": _COUNT,
                 "max_client_batch_size": _COUNT,
                 "max_request_tokens": _COUNT,
-            }
-        ),
+                "max_request_bytes": _COUNT | {"description": "What the gateway carries."},
+                "max_response_bytes": _COUNT | {"description": "What the gateway carries."},
+                "max_seconds": {
+                    "type": ["number", "null"],
+                    "description": "When the gateway gives up; null where it waits.",
+                },
+                "max_inputs_per_answer": _object({"float": _COUNT, "base64": _COUNT})
+                | {"description": "Inputs of full size that an answer carries, by its format."},
+            },
+            optional=(
+                "max_request_bytes",
+                "max_response_bytes",
+                "max_seconds",
+                "max_inputs_per_answer",
+            ),
+        )
+        | {"description": "What a request may have. Behind a gateway its limits come on top."},
         "engine": _STRING,
         "device": _STRING,
         "precision": _STRING,

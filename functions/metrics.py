@@ -6,8 +6,8 @@ unknown path is `unmatched`, an unknown method `other`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Iterator
+from functools import cache, partial
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from engine.types import BatchReport
 from functions.model_metrics import ModelCollector
-from functions.models import ModelRegistry, ModelState
+from functions.models import ModelRegistry, ServedModel
 from functions.observability import (
     CLIENT_CLOSED_REQUEST,
     RequestRecord,
@@ -74,7 +74,6 @@ class Metrics:
         self.registry.register(ModelCollector(models))
         self._make_request_metrics()
         self._make_work_metrics()
-        self._models = models
         # Looking a child up by its labels takes longer than counting.
         self._requests_of = cache(self._requests.labels)
         self._request_seconds_of = cache(self._request_seconds.labels)
@@ -82,6 +81,11 @@ class Metrics:
         self._inputs_of = cache(self._inputs.labels)
         self._truncated_inputs_of = cache(self._truncated_inputs.labels)
         self._stage_seconds_of = cache(self._stage_seconds.labels)
+        self._batch_inputs_of = cache(self._batch_inputs.labels)
+        self._batch_tokens_of = cache(self._batch_tokens.labels)
+        self._batch_seconds_of = cache(self._batch_seconds.labels)
+        for model in models.models:
+            model.subscribe(partial(self._observe_batch, model))
 
     def _make_request_metrics(self) -> None:
         self._requests = Counter(
@@ -167,9 +171,6 @@ class Metrics:
         if is_probe(scope):
             return
         self._in_flight.inc()
-        for model in self._models.models:  # Some may have become ready since the last request.
-            if model.state is ModelState.READY and model.engine.on_batch is None:
-                model.engine.on_batch = self._batch_observer(model.name or "")
 
     def end(self, scope: Scope, record: RequestRecord, status: int) -> None:
         """Note how a request was answered."""
@@ -203,14 +204,8 @@ class Metrics:
         encode, content_type = choose_encoder(accept)
         return encode(_WithoutTimestamps(self.registry)), content_type
 
-    def _batch_observer(self, model: str) -> Callable[[BatchReport], None]:
-        inputs = self._batch_inputs.labels(model)
-        tokens = self._batch_tokens.labels(model)
-        seconds = self._batch_seconds.labels(model)
-
-        def observe(report: BatchReport) -> None:
-            inputs.observe(report.inputs)
-            tokens.observe(report.tokens)
-            seconds.observe(report.seconds)
-
-        return observe
+    def _observe_batch(self, model: ServedModel, report: BatchReport) -> None:
+        name = model.name or ""
+        self._batch_inputs_of(name).observe(report.inputs)
+        self._batch_tokens_of(name).observe(report.tokens)
+        self._batch_seconds_of(name).observe(report.seconds)

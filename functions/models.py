@@ -17,6 +17,7 @@ from engine.errors import (
     NotReadyError,
     ShuttingDownError,
 )
+from engine.types import BatchReport
 from functions.engine_slot import EngineSlot
 from functions.errors import ModelNotFoundError, ReloadError
 
@@ -56,6 +57,7 @@ class ServedModel:
         self._reloading = threading.Lock()
         self._open_engine: Callable[[], Engine] | None = None
         self._slot = EngineSlot()
+        self._observers: list[Callable[[BatchReport], None]] = []
 
     @property
     def engine(self) -> Engine:
@@ -111,8 +113,20 @@ class ServedModel:
         """Serve with this engine from now on."""
         self.name = self.name or engine.manifest.name
         self.created = int(time.time())
+        for observe in self._observers:
+            engine.subscribe(observe)
         self._slot.put(engine)
         self.state = ModelState.READY
+
+    def subscribe(self, observe: Callable[[BatchReport], None]) -> None:
+        """Call this after every batch of any engine that serves this model, now and later.
+
+        It is called on the engine's threads and must not raise. Call this before requests come.
+        """
+        self._observers.append(observe)
+        engine = self._slot.engine
+        if engine is not None:
+            engine.subscribe(observe)
 
     def reload(self, *, allow_space_change: bool = False) -> None:
         """Open the engine anew beside the old one and take its place; blocks.

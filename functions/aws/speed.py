@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from engine.types import BatchReport
 
@@ -44,13 +43,3 @@ class Speed:
         runs = math.ceil(tokens / self._max_batch_tokens)
         at_once = max(1, min(self._threads, runs))
         return _CAUTION * tokens / (self.tokens_per_second * at_once)
-
-    def chained(self, then: Callable[[BatchReport], None] | None) -> Callable[[BatchReport], None]:
-        """`observe`, and after it whoever else wants the reports."""
-
-        def observe_both(report: BatchReport) -> None:
-            self.observe(report)
-            if then is not None:
-                then(report)
-
-        return observe_both

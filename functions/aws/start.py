@@ -66,9 +66,9 @@ def _start(
     batch_tokens = config.max_batch_tokens or engine.backend.preferred_batch_tokens
     speed = Speed(threads=config.threads or 1, max_batch_tokens=batch_tokens)
     model = ServedModel(settings.model_name)
+    model.subscribe(speed.observe)
     model.be_ready(engine)
     app = create_app(settings, ModelRegistry([model]), LambdaLimits(speed))
-    engine.on_batch = speed.chained(engine.on_batch)
     phases.end("application")
     _warm_up(engine, speed, environment)
     phases.end("warm_up")

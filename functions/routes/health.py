@@ -11,7 +11,12 @@ from functions.models import ModelRegistry, ModelState, ServedModel
 from functions.routes.json import json_response
 from functions.version import version
 
-_RUNTIME_PACKAGES = {"onnx": ("onnxruntime", "onnxruntime-gpu"), "gguf": ("llama-cpp-python",)}
+RUNTIME_PACKAGES = {
+    "onnx": ("onnxruntime", "onnxruntime-gpu"),
+    "gguf": ("llama-cpp-python",),
+    "openvino": ("openvino",),
+}
+"""Distributions of which one brings the runtime, by the name of the backend."""
 
 
 def health_router(registry: ModelRegistry) -> APIRouter:
@@ -66,7 +71,7 @@ def _report(model: ServedModel) -> dict[str, object]:
 
 
 def _runtime_version(backend: str) -> str | None:
-    for package in _RUNTIME_PACKAGES.get(backend, ()):
+    for package in RUNTIME_PACKAGES.get(backend, ()):
         try:
             return importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -217,14 +217,6 @@ def test_speed_is_smoothed_and_small_batches_say_nothing() -> None:
     assert speed.tokens_per_second == pytest.approx(65)
 
 
-def test_the_reports_go_to_whoever_else_wants_them() -> None:
-    speed, seen = Speed(threads=1, max_batch_tokens=1), list[BatchReport]()
-    speed.chained(seen.append)(BatchReport(1, 64, 1.0))
-    speed.chained(None)(BatchReport(1, 64, 1.0))
-    assert len(seen) == 1
-    assert speed.tokens_per_second == 64
-
-
 def test_limits_without_an_event_are_those_of_an_http_api() -> None:
     limits = LambdaLimits(Speed(threads=1, max_batch_tokens=1))
     assert limits.seconds_left({"aws.event": http_api(HttpRequest())}) <= 29.5

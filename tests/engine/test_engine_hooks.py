@@ -22,17 +22,28 @@ def _fail(_: Batch) -> None:
 def test_every_batch_is_reported(inline: bool) -> None:
     reports: list[BatchReport] = []
     with fake_engine(inline=inline) as engine:
-        engine.on_batch = reports.append
+        engine.subscribe(reports.append)
         engine.embed(["the cat", "a dog"])
         engine.embed("sat")
     assert [(report.inputs, report.tokens) for report in reports] == [(2, 8), (1, 3)]
     assert all(report.seconds > 0 for report in reports)
 
 
+def test_every_observer_gets_every_report() -> None:
+    first: list[BatchReport] = []
+    second: list[BatchReport] = []
+    with fake_engine() as engine:
+        engine.subscribe(first.append)
+        engine.subscribe(second.append)
+        engine.embed("cat")
+    assert [report.tokens for report in first] == [3]
+    assert first == second
+
+
 def test_a_batch_that_failed_is_reported_too() -> None:
     reports: list[BatchReport] = []
     with fake_engine(before_run=_fail) as engine:
-        engine.on_batch = reports.append
+        engine.subscribe(reports.append)
         with pytest.raises(BackendError, match="The runtime failed"):
             engine.embed("cat")
     assert [report.tokens for report in reports] == [3]

@@ -82,7 +82,7 @@ def test_probes_are_nobodys_work() -> None:
     """They are not among the batches that are reported."""
     reports: list[BatchReport] = []
     with fake_engine(before_run=fail_for_dogs, inline=True) as engine:
-        engine.on_batch = reports.append
+        engine.subscribe(reports.append)
         with pytest.raises(FailedInputError):
             engine.embed("a dog runs")
     assert [5] == [report.tokens for report in reports]

@@ -79,6 +79,22 @@ def test_batches_are_measured(client: TestClient) -> None:
         assert _value(client, f"embellama_batch_{name}_count", **labels) == 2
 
 
+def test_batches_are_measured_after_a_reload_too() -> None:
+    model = ServedModel(None)
+    client = TestClient(create_app(Settings(), ModelRegistry([model])))
+    model.load(fake_engine)
+    try:
+        for reloads in range(3):
+            if reloads:
+                model.reload()
+            assert client.post("/v1/embeddings", json=BODY).status_code == 200
+            assert _value(client, "embellama_batch_inputs_sum", model="fake-model") == 2 * (
+                reloads + 1
+            )
+    finally:
+        model.close()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "code"),
     [

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import platform
 import re
 import threading
@@ -11,11 +12,13 @@ from starlette.testclient import TestClient
 
 from engine import Engine, EngineConfig
 from engine.backends.fake import FakeBackend
+from engine.config import BackendChoice
 from engine.errors import BackendError, CertificateError
 from engine.testing import fake_engine
 from engine.types import Batch
 from functions.app import create_app
 from functions.models import ModelRegistry, ServedModel
+from functions.routes.health import RUNTIME_PACKAGES
 from functions.settings import Settings
 from tests.engine.making import PATIENCE_SECONDS, Gate
 
@@ -36,6 +39,28 @@ def test_the_report_names_status_model_engine_and_versions(client: TestClient) -
     assert report["models"] == [{"model": "fake-model", "status": "ready", "engine": engine}]
     assert report["versions"]["python"] == platform.python_version()
     assert set(report["versions"]) == {"embellama", "python"}
+
+
+def test_every_backend_has_the_version_of_its_runtime() -> None:
+    assert set(RUNTIME_PACKAGES) == set(BackendChoice) - {BackendChoice.AUTO}
+    for backend in ("onnx", "gguf"):  # installed here
+        with fake_engine(backend=_named(backend)) as engine:
+            (report,) = _client(ModelRegistry.of(engine)).get("/health").json()["models"]
+        found = [version for name in RUNTIME_PACKAGES[backend] if (version := _installed(name))]
+        assert [report["engine"]["version"]] == found
+
+
+def _named(name: str) -> FakeBackend:
+    backend = FakeBackend()
+    backend.name = name
+    return backend
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def test_a_loaded_server_is_live_and_ready(client: TestClient) -> None:
