@@ -59,6 +59,14 @@ ANSWER_EXAMPLES: dict[str, Schema] = {
         "total_tokens": 4,
         "max_input_tokens": 256,
     },
+    "Server": {
+        "name": "embellama",
+        "version": "0.1.0",
+        "base_url": "http://127.0.0.1:8080/v1",
+        "docs": "/docs",
+        "openapi": "/openapi.json",
+        "health": "/health",
+    },
     "Live": {"status": "live"},
     "Ready": {"status": "ready"},
 }
@@ -72,6 +80,8 @@ class Operation:
     answer: str
     """A component, or else a media type."""
     errors: tuple[int, ...]
+    other: str | None = None
+    """A second media type, which a client gets that accepts it."""
     request: str | None = None
     request_headers: tuple[str, ...] = ()
     answer_headers: tuple[str, ...] = ()
@@ -107,6 +117,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("get", "/health"): Operation("health", "Health", (500,), needs_key=False),
     ("get", "/health/live"): Operation("live", "Live", (500, 503), needs_key=False),
     ("get", "/health/ready"): Operation("ready", "Ready", (500, 503), needs_key=False),
+    ("get", "/"): Operation("root", "Server", (500,), other="text/html", needs_key=False),
     ("get", "/metrics"): Operation("metrics", "text/plain", (401, 500)),
     ("get", "/openapi.json"): Operation("openapi", "application/json", (500,), needs_key=False),
     ("get", "/docs"): Operation("docs", "text/html", (500,), needs_key=False),

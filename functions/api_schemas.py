@@ -179,6 +179,16 @@ COMPONENTS: dict[str, Schema] = {
             "versions": _object({"embellama": _STRING, "python": _STRING}),
         }
     ),
+    "Server": _object(
+        {
+            "name": _constant("embellama"),
+            "version": _STRING,
+            "base_url": _STRING | {"description": "What clients take as their base URL."},
+            "docs": _STRING,
+            "openapi": _STRING,
+            "health": _STRING,
+        }
+    ),
     "Live": _object({"status": _constant("live")}),
     "Ready": _object({"status": _constant("ready")}),
 }

@@ -22,6 +22,7 @@ from functions.middleware.compression import CompressionMiddleware
 from functions.middleware.cors import CorsMiddleware
 from functions.middleware.deadline import DeadlineMiddleware
 from functions.middleware.errors import ErrorMiddleware
+from functions.middleware.head import HeadMiddleware
 from functions.middleware.observe import ObserveMiddleware, RequestObserver
 from functions.middleware.path import PathMiddleware
 from functions.middleware.rate_limit import RateLimitMiddleware
@@ -122,6 +123,7 @@ def _add_middleware(app: FastAPI, settings: Settings, observers: Sequence[Reques
     app.add_middleware(ErrorMiddleware)
     if settings.cors_origin:
         app.add_middleware(CorsMiddleware, origins=settings.cors_origin)
+    app.add_middleware(HeadMiddleware)
     find_route = RouteNames(app.routes).find
     app.add_middleware(ObserveMiddleware, observers=observers, find_route=find_route)
     app.add_middleware(RequestIdMiddleware)
@@ -139,6 +141,9 @@ async def _answer_http_exception(request: Request, exc: Exception) -> Response:
     if isinstance(exc, HTTPException) and exc.status_code == 404:
         exc = RouteNotFoundError(path=request.scope["path"], base_url=base_url(request.scope))
     response = error_response(exc)
+    allowed = response.headers.get("allow", "").split(", ")
+    if "GET" in allowed:  # `HeadMiddleware` answers HEAD wherever GET is.
+        response.headers["allow"] = ", ".join(sorted({*allowed, "HEAD"}))
     code = orjson.loads(response.body)["error"]["code"]
     if code is not None:
         record_of(request.scope).fields["code"] = code

@@ -130,7 +130,7 @@ def route_of(scope: Scope) -> str | None:
 def is_probe(scope: Scope) -> bool:
     """Whether an orchestrator or a monitor asks, which they do every few seconds."""
     path: str = scope["path"]
-    return path == "/metrics" or path.startswith("/health")
+    return path in ("/", "/metrics") or path.startswith("/health")
 
 
 class _Logging:

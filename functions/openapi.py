@@ -110,7 +110,8 @@ def _answer(operation: Operation) -> Schema:
     return {
         "description": "The answer.",
         "headers": _headers(operation, operation.answer_headers),
-        "content": {media_type: content},
+        "content": {media_type: content}
+        | ({operation.other: {"schema": {"type": "string"}}} if operation.other else {}),
     }
 
 

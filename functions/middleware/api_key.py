@@ -10,7 +10,7 @@ from functions.headers import header_of
 from functions.observability import record_of
 
 ADMIN_PREFIX = "/admin"
-OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/openapi.json", "/docs"})
+OPEN_PATHS = frozenset({"/", "/health", "/health/live", "/health/ready", "/openapi.json", "/docs"})
 """What needs no key: probes can't send one, and the documents are the same everywhere."""
 
 

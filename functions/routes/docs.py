@@ -1,4 +1,4 @@
-"""GET /openapi.json and GET /docs."""
+"""GET /, GET /openapi.json and GET /docs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.types import Scope
 
 from functions.docs_page import CONTENT_SECURITY_POLICY, docs_page
 from functions.openapi import openapi_document, write_document
+from functions.paths import base_url
+from functions.routes.json import json_response
+from functions.version import version
 
 
 def docs_router(app: FastAPI) -> APIRouter:
-    """The document for programs and the page for people. Both are made at the first request."""
+    """The document for programs and the page for people, made at the first request; and the root.
+
+    The root is what people open first, and what many load balancers probe.
+    """
     router = APIRouter(tags=["documentation"])
 
     @cache
@@ -29,6 +36,19 @@ def docs_router(app: FastAPI) -> APIRouter:
     @router.get("/docs")
     async def read_docs() -> Response:
         """Describe this API for people."""
+        return page()
+
+    @router.get("/")
+    async def read_root(request: Request) -> Response:
+        """Say what this is and where to go on. A browser gets the page of /docs."""
+        if "text/html" in request.headers.get("accept", ""):
+            answer = page()
+        else:
+            answer = json_response(_signpost(request.scope))
+        answer.headers["vary"] = "accept"
+        return answer
+
+    def page() -> Response:
         return Response(
             docs_page(document()),
             headers={
@@ -40,3 +60,15 @@ def docs_router(app: FastAPI) -> APIRouter:
         )
 
     return router
+
+
+def _signpost(scope: Scope) -> dict[str, str]:
+    base: str = scope.get("root_path", "")
+    return {
+        "name": "embellama",
+        "version": version(),
+        "base_url": base_url(scope),
+        "docs": f"{base}/docs",
+        "openapi": f"{base}/openapi.json",
+        "health": f"{base}/health",
+    }

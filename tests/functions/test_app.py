@@ -11,7 +11,7 @@ from functions.settings import Settings
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
+        ("POST", "/", 405, "method_not_allowed"),
         ("GET", "/v1/secret", 404, "not_found"),
         ("POST", "/v1/embedding", 404, "not_found"),
         ("POST", "/v1/chat/completions", 404, "not_found"),

@@ -116,7 +116,7 @@ def test_chunks_over_the_limit_are_refused(server: ServerProcess) -> None:
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 200,
         b"\x00" * 1000 + b"\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /nowhere HTTP/9.9\r\n\r\n",
         b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
         (
             b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n"
