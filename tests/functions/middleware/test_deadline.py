@@ -144,7 +144,7 @@ def test_what_can_not_be_done_in_time_is_refused_at_once() -> None:
         began.set()
         go_on.wait()
 
-    many = {"model": "fake-model", "input": [[index % 12 + 4] * 30 for index in range(100)]}
+    many = {"model": "fake-model", "input": [[2, *[index % 12 + 4] * 30] for index in range(100)]}
     with fake_engine(before_run=wait) as engine, ThreadPoolExecutor(2) as threads:
         client = TestClient(create_app(Settings(), engine))
         slow = threads.submit(client.post, URL, json=BODY)
