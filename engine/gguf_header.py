@@ -200,7 +200,7 @@ class _Reader:
                 )
             end = expected + row.bytes
             expected = end + -end % alignment
-        if start + end > self._size:
+        if stated and start + end > self._size:
             raise self._cut_off(start + end)
         return {
             name: TensorPlace(name, row.shape, row.type, start + row.offset, row.bytes)

@@ -22,6 +22,9 @@ from engine.errors import BundleError, IntegrityError, ManifestError
 from engine.types import Pooling
 
 MANIFEST_NAME = "manifest.json"
+MOST_INPUT_TOKENS = 1 << 20
+MOST_DIMENSIONS = 1 << 16
+"""Several times what any published model has; memory is reserved by these numbers."""
 _HASH_CHUNK_BYTES = 1 << 20
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -91,9 +94,9 @@ class Manifest(_Frozen):
     architecture: str
     pooling: Pooling
     normalize: bool
-    max_input_tokens: int = Field(ge=3)
+    max_input_tokens: int = Field(ge=3, le=MOST_INPUT_TOKENS)
     vocabulary_size: int = Field(ge=1)
-    dimensions: int = Field(ge=1)
+    dimensions: int = Field(ge=1, le=MOST_DIMENSIONS)
     matryoshka_dimensions: tuple[int, ...] = ()
     prompts: dict[str, str] = {}
     """Texts that are put in front of an input, by name."""

@@ -18,7 +18,7 @@ from engine.export.plan import Plan, WeightsWriter, entry_of
 from engine.export.progress import Progress
 from engine.export.reference import Reference
 from engine.export.source_kinds import open_source
-from engine.golden import GoldenSet
+from engine.golden import GoldenSet, reference_of_weights
 from engine.model import (
     MANIFEST_NAME,
     BundleFile,
@@ -101,7 +101,7 @@ def _make_golden(source: ModelSource, directory: Path) -> GoldenSet:
         reference = OnnxReference(source.onnx[0])
         return make_golden_set(path, source, reference, name=reference.name)
     file = GgufFile(source.most_exact)
-    name = f"numpy, float32, from the source's {file.precision} weights"
+    name = reference_of_weights(file.precision)
     return make_golden_set(path, source, Reference(file), name=name)
 
 

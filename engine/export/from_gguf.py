@@ -8,9 +8,11 @@ from engine.errors import ExportError, UnsupportedArchitectureError
 from engine.export.architectures import architecture_of_gguf
 from engine.export.gguf_file import GgufFile
 from engine.export.gguf_tokenizer import tokenizer_of_gguf
+from engine.export.known_models import known_model
 from engine.export.model_source import ModelSource, Opening, check_length, sizes
-from engine.export.options import Facts
+from engine.export.options import ExportOptions, Facts
 from engine.export.tokenizer_check import compare_with_llama_cpp
+from engine.export.vocabulary_check import check_vocabulary
 from engine.model import sha256_of
 from engine.types import Pooling
 
@@ -19,6 +21,12 @@ _POOLING = {
     gguf.PoolingType.MEAN: Pooling.MEAN,
     gguf.PoolingType.LAST: Pooling.LAST_TOKEN,
 }
+
+
+_NOT_KNOWN = (
+    "a GGUF file states no prompts, and no limit of tokens but the model's positions: if the "
+    "model's card has any, give them by --prompt NAME=TEXT and --max-input-tokens N"
+)
 
 
 def open_gguf(opening: Opening) -> ModelSource:
@@ -33,13 +41,9 @@ def open_gguf(opening: Opening) -> ModelSource:
     file = GgufFile(path)
     _check_purpose(file)
     architecture_of_gguf(file.architecture).check(file)
-    stated = file.optional("general.name")
-    facts = Facts(
-        name=stated if stated and isinstance(stated, str) else path.stem,
-        pooling=None if (pooling := _pooling_type(file)) is None else _POOLING.get(pooling),
-        normalize=True,
-        max_input_tokens=file.context_length,
-    ).changed_by(opening.options)
+    facts, notes = _facts(file, opening.options)
+    for note in notes:
+        opening.progress(note)
     check_length(file, facts)
     dimensions, vocabulary_size = sizes(file)
     tokenizer = tokenizer_of_gguf(file)
@@ -47,7 +51,8 @@ def open_gguf(opening: Opening) -> ModelSource:
         raise ExportError(
             f"{path} has {tokenizer.get_vocab_size()} tokens, but vectors for {vocabulary_size}."
         )
-    notes = compare_with_llama_cpp(tokenizer, path, opening.progress)
+    check_vocabulary(file, tokenizer)
+    notes += compare_with_llama_cpp(tokenizer, path, opening.progress)
     precision = file.precision
     return ModelSource(
         facts=facts,
@@ -61,6 +66,31 @@ def open_gguf(opening: Opening) -> ModelSource:
         gguf={precision: path},
         notes=notes,
     )
+
+
+def _facts(file: GgufFile, options: ExportOptions) -> tuple[Facts, tuple[str, ...]]:
+    """What the file says, what is known of a published model, and a note that says so."""
+    stated = file.optional("general.name")
+    pooling = _pooling_type(file)
+    known = known_model(file)
+    limit = None if known is None else known[1].max_input_tokens
+    facts = Facts(
+        name=stated if stated and isinstance(stated, str) else file.path.stem,
+        pooling=None if pooling is None else _POOLING.get(pooling),
+        normalize=True,
+        max_input_tokens=min(limit or file.context_length, file.context_length),
+        prompts={} if known is None else known[1].prompts,
+    ).changed_by(options)
+    if known is None:
+        given = options.prompts is not None and options.max_input_tokens is not None
+        return facts, () if given else (_NOT_KNOWN,)
+    prompts = ", ".join(facts.prompts) or "none"
+    note = (
+        f"taken for the published {known[0]}: at most {facts.max_input_tokens} tokens an input "
+        f"(the file has positions for {file.context_length}), prompts: {prompts}; "
+        "--max-input-tokens and --prompt change that"
+    )
+    return facts, (note,)
 
 
 def _check_purpose(file: GgufFile) -> None:

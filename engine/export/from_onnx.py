@@ -16,6 +16,7 @@ from engine.export.checkpoint import Checkpoint
 from engine.export.from_checkpoint import facts_of
 from engine.export.model_source import ModelSource, OnnxFile, Opening
 from engine.export.options import Facts
+from engine.golden import AGAINST_QUANTISED
 from engine.model import combined_sha256, sha256_of
 from engine.pooling import pool
 from engine.postprocess import finish
@@ -30,6 +31,7 @@ _PRECISION = {
     TensorProto.INT8: "int8",
     TensorProto.UINT8: "int8",
 }
+_FLOATS = frozenset({"fp32", "fp16", "bf16"})
 
 
 def open_onnx(opening: Opening) -> ModelSource:
@@ -73,7 +75,9 @@ class OnnxReference:
 
     def __init__(self, file: OnnxFile) -> None:
         self._file = file
-        self.name = f"onnxruntime {importlib.metadata.version('onnxruntime')}, {file.path.name}"
+        own = "" if file.precision in _FLOATS else f", {AGAINST_QUANTISED}"
+        version = importlib.metadata.version("onnxruntime")
+        self.name = f"onnxruntime {version}, {file.path.name}{own}"
 
     def embed(self, sequences: list[IntArray], *, pooling: Pooling, normalize: bool) -> FloatArray:
         """Pooled vectors (N, D) float32, of length 1 where `normalize`."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from engine.errors import ExportError, IntegrityError
 from engine.gguf_header import GgufHeader, Metadatum, TensorPlace
 from engine.gguf_types import precision_of
+from engine.model import MOST_INPUT_TOKENS
 from engine.types import FloatArray
 
 _STORED = {
@@ -23,7 +24,6 @@ _STORED = {
 """Types whose numbers numpy has; all others are bytes of blocks, row by row."""
 _MOST = (1 << 31) - 1
 """Hyperparameters are 32-bit numbers to llama.cpp."""
-_MOST_TOKENS = 1 << 20
 
 
 class GgufFile:
@@ -110,7 +110,7 @@ class GgufFile:
         Raises:
             ExportError: it is not stated, or beyond any model's.
         """
-        return self.number("context_length", most=_MOST_TOKENS)
+        return self.number("context_length", most=MOST_INPUT_TOKENS)
 
     def real(self, key: str) -> float:
         """A hyperparameter that is a number above 0.

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from engine.certified import agreement_of, computed_precision, holds
+from engine.golden import AGAINST_QUANTISED, is_of_quantised
 from engine.model import Agreement, FileRole, Manifest
 from functions.commands.bundle_argument import add_bundle_argument, open_bundle
 
@@ -56,12 +57,14 @@ def _certificate(manifest: Manifest) -> list[str]:
     certificate = manifest.certificate
     if certificate is None:
         return ["certificate       none"]
+    against = f" {AGAINST_QUANTISED}" if is_of_quantised(certificate.reference) else ""
     return [
         f"certificate       {certificate.texts} texts, {certificate.created}",
         f"  reference: {certificate.reference}",
         *(
             f"  {entry.path:<24} {entry.backend:<10} min cosine {entry.min_cosine:.6f} "
             f"(tolerance {entry.tolerance}) {'passed' if _holds(manifest, entry) else 'FAILED'}"
+            f"{against}"
             for entry in certificate.files
         ),
         *(

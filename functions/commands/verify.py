@@ -8,6 +8,7 @@ import sys
 
 from pydantic import TypeAdapter
 
+from engine.golden import AGAINST_QUANTISED, is_of_quantised
 from engine.verify import FileReport, VerifyReport, verify
 from functions.commands.bundle_argument import add_bundle_argument, open_bundle
 
@@ -33,7 +34,8 @@ def _json(report: VerifyReport) -> str:
 
 
 def _table(report: VerifyReport) -> str:
-    rows = [(*_HEADER, "tolerance", "result"), *map(_row, report.files)]
+    against = f", {AGAINST_QUANTISED}" if is_of_quantised(report.reference) else ""
+    rows = [(*_HEADER, "tolerance", "result"), *(_row(file, against) for file in report.files)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
@@ -57,7 +59,7 @@ def _table(report: VerifyReport) -> str:
     )
 
 
-def _row(report: FileReport) -> tuple[str, ...]:
+def _row(report: FileReport, against: str) -> tuple[str, ...]:
     start = (report.path, report.backend, report.precision)
     found = report.agreement
     if found is None:
@@ -70,7 +72,7 @@ def _row(report: FileReport) -> tuple[str, ...]:
         f"{found.max_abs_diff:.1e}",
         f"{found.top10_agreement:.3f}",
         f"{found.tolerance}",
-        _result(report, passed=found.passed),
+        _result(report, passed=found.passed) + against,
     )
 
 

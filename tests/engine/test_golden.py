@@ -14,7 +14,9 @@ from engine.golden import (
     closeness,
     decode_vector,
     encode_vector,
+    is_of_quantised,
     minimum_cosine,
+    reference_of_weights,
 )
 from engine.types import FloatArray
 from tests.engine.bundles import GOLDEN_TEXTS, golden_row, write_golden
@@ -163,6 +165,31 @@ def test_full_precision_must_reach_the_promise(precision: str) -> None:
     assert minimum_cosine(precision) >= 0.9999
 
 
+@pytest.mark.parametrize("precision", ["q6_k", "q4_k_m", "q2_k", "iq3_xxs", "q5_0", "tq1_0"])
+def test_a_quantised_gguf_file_computes_its_own_weights(precision: str) -> None:
+    """What quantising cost is no part of this bound: rounded activations are."""
+    assert minimum_cosine(precision) == 0.995
+
+
 def test_a_precision_that_is_not_known_has_a_floor() -> None:
     """No file is exempt."""
     assert minimum_cosine("int4") >= 0.95
+
+
+@pytest.mark.parametrize("precision", ["f32", "f16", "bf16"])
+def test_a_reference_of_floats_is_the_model_itself(precision: str) -> None:
+    reference = reference_of_weights(precision)
+    assert reference == f"numpy, float32, from the source's {precision} weights"
+    assert not is_of_quantised(reference)
+
+
+@pytest.mark.parametrize("precision", ["q8_0", "q4_k_m", "iq3_xxs"])
+def test_a_reference_of_a_quantised_file_says_so(precision: str) -> None:
+    reference = reference_of_weights(precision)
+    assert reference.endswith(f"{precision} weights, against the quantised file itself")
+    assert is_of_quantised(reference)
+
+
+def test_a_reference_that_was_named_before_is_judged_by_its_weights() -> None:
+    assert is_of_quantised("numpy, float32, from the source's q8_0 weights")
+    assert not is_of_quantised("sentence-transformers 5.1.0")

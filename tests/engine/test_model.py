@@ -77,6 +77,8 @@ def test_the_schema_is_written_under_its_short_name(bundle: Path) -> None:
         ("max_input_tokens", 2),
         ("vocabulary_size", 0),
         ("dimensions", 0),
+        ("dimensions", 10**9),
+        ("max_input_tokens", 1 << 40),
         ("matryoshka_dimensions", [2, 5]),
         ("matryoshka_dimensions", [0]),
         ("matryoshka_dimensions", [-1]),

@@ -133,7 +133,9 @@ def test_a_gguf_file_says_what_the_checkpoint_said(
 def test_the_reference_of_a_gguf_file_is_its_own_weights(of_q8_0: ModelBundle) -> None:
     certificate = of_q8_0.manifest.certificate
     assert certificate is not None
-    assert certificate.reference == "numpy, float32, from the source's q8_0 weights"
+    assert certificate.reference == (
+        "numpy, float32, from the source's q8_0 weights, against the quantised file itself"
+    )
     exact = next(row for row in certificate.files if row.path == "model.onnx")
     assert exact.min_cosine >= 0.999999
 

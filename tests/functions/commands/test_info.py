@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.golden import reference_of_weights
 from engine.model import MANIFEST_NAME, BundleFile, FileRole, Manifest
 from engine.testing import fake_engine
 from functions.cli import main
@@ -79,3 +80,20 @@ def test_the_summary_says_what_the_certificate_lacks(
     manifest = with_certificate(_manifest(), certificate(agreement(**row)), entry)
     assert main(["info", _write(tmp_path, manifest)]) == 0
     assert expected in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_cosine_to_a_quantised_file_is_never_without_a_word_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    entry = BundleFile(
+        role=FileRole.ONNX, path="model.onnx", sha256="0" * 64, bytes=1, precision="fp32"
+    )
+    rows = certificate(agreement(min_cosine=1.0)).model_copy(
+        update={"reference": reference_of_weights("q8_0")}
+    )
+    assert main(["info", _write(tmp_path, with_certificate(_manifest(), rows, entry))]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (row,) = (line for line in lines if "1.000000" in line)
+    assert row.endswith("(tolerance 0.9999) passed against the quantised file itself")
+    assert any("reference: " in line and "the quantised file itself" in line for line in lines)

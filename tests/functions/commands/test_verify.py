@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.golden import reference_of_weights
 from engine.verify import FileReport, VerifyReport
 from functions.cli import main
 from functions.commands import verify
@@ -96,3 +97,18 @@ def test_failures_and_what_was_not_checked_say_why() -> None:
         for line in lines
     )
     assert lines[-1] == "FAILED"
+
+
+def test_a_cosine_to_a_quantised_file_is_never_without_a_word_of_it() -> None:
+    report = VerifyReport(
+        space="s",
+        reference=reference_of_weights("q4_k_m"),
+        texts=64,
+        other_ids=(),
+        files=(
+            FileReport("a.onnx", "onnx", "fp32", agreement(min_cosine=1.0), certified_cosine=1.0),
+        ),
+    )
+    lines = [" ".join(line.split()) for line in verify._table(report).splitlines()]
+    (row,) = (line for line in lines if "1.0000000" in line)
+    assert row.endswith("passed, against the quantised file itself")
