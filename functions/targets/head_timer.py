@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from functions.errors import HeadTimeoutError
 
-if TYPE_CHECKING:  # httptools may not be installed
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-
-def close_when_idle(connection: H11Protocol | HttpToolsProtocol) -> None:
+def close_when_idle(connection: HttpToolsProtocol) -> None:
     """Close a new connection like one that is kept alive, where no request begins in that time."""
     connection.timeout_keep_alive_task = connection.loop.call_later(
         connection.timeout_keep_alive, connection.timeout_keep_alive_handler

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from functions.errors import HeadersTooLargeError
 from functions.targets.head_timer import HeadTimer, close_when_idle
@@ -132,8 +131,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_timer.stop()
         latest = self.cycle
-        make = partial(RequestResponseCycle, expect_100_continue=False, keep_alive=False)
-        refusal = refusing_cycle(self, error, make)
+        refusal = refusing_cycle(self, error)
         if latest is not None and not latest.response_complete:
             if not latest.more_body:
                 self.flow.pause_reading()

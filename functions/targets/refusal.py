@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from functions.errors import HeadersTooLargeError, HeadTimeoutError, MalformedRequestError
 from functions.observability import REFUSED
-
-if TYPE_CHECKING:  # httptools may not be installed
-    from uvicorn.protocols.http import h11_impl, httptools_impl
-
-    Cycle = TypeVar("Cycle", h11_impl.RequestResponseCycle, httptools_impl.RequestResponseCycle)
 
 MAX_HEAD_BYTES = 64 * 1024
 """Bytes that the request line and the headers of a request may have together."""
@@ -27,19 +23,15 @@ def malformed() -> MalformedRequestError:
     return MalformedRequestError("This is not a valid HTTP/1.1 request.")
 
 
-def refusing_cycle(
-    connection: h11_impl.H11Protocol | httptools_impl.HttpToolsProtocol,
-    error: Refusal,
-    make: Callable[..., Cycle],
-) -> Cycle:
+def refusing_cycle(connection: HttpToolsProtocol, error: Refusal) -> RequestResponseCycle:
     """A cycle of request and response in which the application answers with this error.
 
-    `make` is the parser's own class of cycles, with the arguments that the other one has not. The
-    connection is closed then, as if the client had asked for it.
+    The connection is closed then, as if the client had asked for it.
     """
-    cycle = make(
+    lingering = LingeringTransport(connection.transport, connection.loop)
+    cycle = RequestResponseCycle(
         scope=_scope(connection, error),
-        transport=LingeringTransport(connection.transport, connection.loop),
+        transport=cast("asyncio.Transport", lingering),
         flow=connection.flow,
         logger=connection.logger,
         access_logger=connection.access_logger,
@@ -47,15 +39,14 @@ def refusing_cycle(
         default_headers=connection.server_state.default_headers,
         message_event=asyncio.Event(),
         on_response=connection.on_response_complete,
+        expect_100_continue=False,
+        keep_alive=False,
     )
     cycle.more_body = False
-    cycle.keep_alive = False
     return cycle
 
 
-def _scope(
-    connection: h11_impl.H11Protocol | httptools_impl.HttpToolsProtocol, error: Refusal
-) -> dict[str, Any]:
+def _scope(connection: HttpToolsProtocol, error: Refusal) -> Any:  # noqa: ANN401 - a TypedDict of uvicorn's, with a key of ours
     """Nothing that was sent is in it but the request's id, if that was read."""
     wanted = [header for header in connection.headers or () if header[0] == b"x-request-id"]
     return {

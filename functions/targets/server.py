@@ -28,8 +28,8 @@ from functions.models import ModelRegistry, ModelState, ServedModel
 from functions.observability import configure_logging, get_logger, greet, tell_start
 from functions.settings import Settings
 from functions.targets.greeting import request_to_try, url_of
+from functions.targets.httptools_protocol import BoundedHttpToolsProtocol
 from functions.targets.loading import load, open_configured_engine
-from functions.targets.refusal import MAX_HEAD_BYTES
 from functions.targets.signals import StopSignals
 from functions.targets.tls import tls_context
 from functions.tracing import Tracing, open_tracing
@@ -206,7 +206,6 @@ def _uvicorn_config(
     return uvicorn.Config(
         create_app(settings, registry, tracing=tracing),
         http=_http_protocol(settings.head_timeout_seconds),
-        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -219,16 +218,8 @@ def _uvicorn_config(
 
 
 def _http_protocol(head_timeout_seconds: float) -> type[asyncio.Protocol]:
-    """The fast one where its package is installed; uvicorn gives it no options but its own."""
-    base: type[asyncio.Protocol]
-    try:
-        from functions.targets.httptools_protocol import BoundedHttpToolsProtocol
-    except ModuleNotFoundError:
-        from functions.targets.h11_protocol import RefusingH11Protocol
-
-        base = RefusingH11Protocol
-    else:
-        base = BoundedHttpToolsProtocol
+    """A class with our options, as uvicorn gives it none but its own."""
+    base = BoundedHttpToolsProtocol
     return type(base.__name__, (base,), {"head_timeout_seconds": head_timeout_seconds})
 
 

@@ -14,12 +14,9 @@ from tests.functions.targets.serving import PATIENCE_SECONDS, ServerProcess
 BODY = json.dumps({"model": "fake-model", "input": "the cat"}).encode()
 
 
-@pytest.fixture(scope="module", params=["httptools", "h11"])
-def server(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
-    """By either parser: httptools is optional."""
-    options = {"max_body_bytes": 2000}
-    without = {"without": "httptools"} if request.param == "h11" else {}
-    with ServerProcess.fake("free", **options, **without) as started:
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerProcess]:
+    with ServerProcess.fake("free", max_body_bytes=2000) as started:
         started.event("model ready")
         yield started
 

@@ -32,7 +32,7 @@ UNUSED_PACKAGES = frozenset(
         # What ONNX Runtime needs for its tools only.
         *("flatbuffers", "protobuf"),
         # The server of the other target.
-        *("uvicorn", "click"),
+        *("uvicorn", "httptools", "click"),
     }
 )
 PRUNED = (

@@ -47,12 +47,9 @@ def _open(mode: str, model: ModelOptions) -> Engine:
 
 def main() -> None:
     mode, *options = sys.argv[1:]
-    if "without=httptools" in options:
-        options.remove("without=httptools")
-        sys.modules["httptools"] = None  # type: ignore[assignment] # as if it were not installed
     if "without=uvloop" in options:
         options.remove("without=uvloop")
-        sys.modules["uvloop"] = None  # type: ignore[assignment]
+        sys.modules["uvloop"] = None  # type: ignore[assignment]  # as if it were not installed
     values: dict[str, Any] = {"port": 0, "log_format": LogFormat.JSON}
     settings = Settings(**values | dict(option.split("=", 1) for option in options))
     serve(settings, lambda model: _open(mode, model))

@@ -11,13 +11,11 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from functions.targets.h11_protocol import RefusingH11Protocol
 from functions.targets.httptools_protocol import BoundedHttpToolsProtocol
 from tests.functions.targets.serving import PATIENCE_SECONDS
 
 KEEP_ALIVE_SECONDS = 0.2
 STEP_SECONDS = KEEP_ALIVE_SECONDS / 10
-Protocol = type[BoundedHttpToolsProtocol] | type[RefusingH11Protocol]
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -31,14 +29,16 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def _connected(protocol: Protocol) -> AsyncIterator[Streams]:
-    """A connection to a server of this protocol."""
-    config = uvicorn.Config(_refuse, http=protocol, ws="none", lifespan="off", log_config=None)
+async def _connected() -> AsyncIterator[Streams]:
+    """A connection to a server."""
+    config = uvicorn.Config(
+        _refuse, http=BoundedHttpToolsProtocol, ws="none", lifespan="off", log_config=None
+    )
     config.load()
     config.timeout_keep_alive = KEEP_ALIVE_SECONDS  # type: ignore[assignment] # not whole seconds
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(
-        lambda: protocol(config, state, {}), "127.0.0.1", 0
+        lambda: BoundedHttpToolsProtocol(config, state, {}), "127.0.0.1", 0
     )
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -76,42 +76,27 @@ async def _sends_a_body_that_nobody_reads(streams: Streams) -> bytes:
     return await _trickle_until_closed(streams, b"a")
 
 
-@pytest.mark.parametrize("protocol", [BoundedHttpToolsProtocol, RefusingH11Protocol])
 @pytest.mark.parametrize(
     "client",
-    [_says_nothing, _sends_a_body_that_nobody_reads],
+    [_says_nothing, _sends_a_body_that_nobody_reads, _sends_empty_lines_after_its_request],
 )
 def test_a_connection_without_a_request_is_closed_as_an_idle_one(
-    client: Callable[[Streams], Awaitable[bytes]], protocol: Protocol
+    client: Callable[[Streams], Awaitable[bytes]],
 ) -> None:
     """Without a word, as there is nothing to be answered."""
 
     async def run() -> bytes:
-        async with asyncio.timeout(PATIENCE_SECONDS), _connected(protocol) as streams:
+        async with asyncio.timeout(PATIENCE_SECONDS), _connected() as streams:
             return await client(streams)
 
     assert asyncio.run(run()) == b""
 
 
-def test_empty_lines_are_no_request() -> None:
-    """httptools reads over them (RFC 9112, section 2.2); h11 refuses them."""
-
-    async def run() -> bytes:
-        async with (
-            asyncio.timeout(PATIENCE_SECONDS),
-            _connected(BoundedHttpToolsProtocol) as streams,
-        ):
-            return await _sends_empty_lines_after_its_request(streams)
-
-    assert asyncio.run(run()) == b""
-
-
-@pytest.mark.parametrize("protocol", [BoundedHttpToolsProtocol, RefusingH11Protocol])
-def test_a_connection_goes_on_after_a_body_that_nobody_read(protocol: Protocol) -> None:
+def test_a_connection_goes_on_after_a_body_that_nobody_read() -> None:
     """The body came after the answer; then the next request."""
 
     async def run() -> bytes:
-        async with asyncio.timeout(PATIENCE_SECONDS), _connected(protocol) as (reader, writer):
+        async with asyncio.timeout(PATIENCE_SECONDS), _connected() as (reader, writer):
             writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n")
             await _read_answer(reader)
             writer.write(b"abcGET / HTTP/1.1\r\nhost: x\r\n\r\n")

@@ -11,10 +11,9 @@ from tests.functions.targets.serving import ServerProcess
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="not checked: TCP_INFO is Linux's")
 
 
-@pytest.fixture(params=["httptools", "h11"])
-def server(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
-    more = {"without": "httptools"} if request.param == "h11" else {}
-    with ServerProcess.fake("free", **more) as process:
+@pytest.fixture
+def server() -> Iterator[ServerProcess]:
+    with ServerProcess.fake("free") as process:
         process.event("model ready")
         yield process
 

@@ -1,4 +1,4 @@
-"""A request that comes slowly, or stops, does not hold its connection; by either parser."""
+"""A request that comes slowly, or stops, does not hold its connection."""
 
 from __future__ import annotations
 
@@ -21,30 +21,25 @@ HEAD_SECONDS = 0.3
 REQUEST_SECONDS = 0.3
 
 
-@pytest.fixture(scope="module", params=["httptools", "h11"])
-def parser(request: pytest.FixtureRequest) -> dict[str, str]:
-    return {"without": "httptools"} if request.param == "h11" else {}
-
-
 @pytest.fixture(scope="module")
-def server(parser: dict[str, str]) -> Iterator[ServerProcess]:
-    with ServerProcess.fake("free", head_timeout_seconds=HEAD_SECONDS, **parser) as started:
+def server() -> Iterator[ServerProcess]:
+    with ServerProcess.fake("free", head_timeout_seconds=HEAD_SECONDS) as started:
         started.event("model ready")
         yield started
 
 
 @pytest.fixture(scope="module")
-def hasty(parser: dict[str, str]) -> Iterator[ServerProcess]:
+def hasty() -> Iterator[ServerProcess]:
     """Gives up on requests, not on heads."""
-    with ServerProcess.fake("free", request_timeout_seconds=REQUEST_SECONDS, **parser) as started:
+    with ServerProcess.fake("free", request_timeout_seconds=REQUEST_SECONDS) as started:
         started.event("model ready")
         yield started
 
 
 @pytest.fixture
-def held(parser: dict[str, str]) -> Iterator[ServerProcess]:
+def held() -> Iterator[ServerProcess]:
     """Computes nothing until it is told to."""
-    with ServerProcess.fake("held", head_timeout_seconds=1, **parser) as started:
+    with ServerProcess.fake("held", head_timeout_seconds=1) as started:
         started.event("model ready")
         yield started
 
