@@ -51,7 +51,7 @@ ERROR_ANSWERS: dict[int, ErrorAnswer] = {
         "model",
     ),
     408: ErrorAnswer(
-        "The request line and the headers came too slowly.",
+        "The request line and the headers, or the body, came too slowly.",
         INVALID_REQUEST,
         "The request line and the headers did not come within 30 seconds.",
         "request_timeout",
@@ -71,9 +71,9 @@ ERROR_ANSWERS: dict[int, ErrorAnswer] = {
         "payload_too_large",
     ),
     431: ErrorAnswer(
-        "The request line and the headers are too long.",
+        "The request line, the headers and the trailers are too long.",
         INVALID_REQUEST,
-        "The request line and the headers have more than 65536 bytes.",
+        "The request line, the headers and the trailers of the request have more than 65536 bytes.",
         "headers_too_large",
     ),
     429: ErrorAnswer(

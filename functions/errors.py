@@ -131,13 +131,20 @@ class MalformedRequestError(InvalidInputError):
 
 
 class HeadersTooLargeError(EmbellamaError):
-    """The request line and the headers have more bytes than a server reads."""
+    """What a request has beside its body is more than a server reads.
+
+    That is the request line, the headers, and trailers and extensions of chunks; `unit` is bytes,
+    headers or trailers.
+    """
 
     code = "headers_too_large"
 
-    def __init__(self, *, limit: int) -> None:
-        super().__init__(f"The request line and the headers have more than {limit} bytes.")
+    def __init__(self, *, limit: int, unit: str = "bytes") -> None:
+        whole = "request line, the headers and the trailers of the request have"
+        subject = whole if unit == "bytes" else "request has"
+        super().__init__(f"The {subject} more than {limit} {unit}.")
         self.limit = limit
+        self.unit = unit
 
 
 class HeadTimeoutError(EmbellamaError):
@@ -149,6 +156,16 @@ class HeadTimeoutError(EmbellamaError):
         super().__init__(
             f"The request line and the headers did not come within {seconds:g} seconds."
         )
+        self.seconds = seconds
+
+
+class BodyTimeoutError(EmbellamaError):
+    """A body came too slowly, or not to its end."""
+
+    code = "request_timeout"
+
+    def __init__(self, *, what: str, seconds: float) -> None:
+        super().__init__(f"The {what} of the request did not come within {seconds:g} seconds.")
         self.seconds = seconds
 
 
@@ -180,6 +197,7 @@ STATUS: dict[type[EmbellamaError], tuple[int, str]] = {
     InvalidApiKeyError: (401, INVALID_REQUEST),
     PayloadTooLargeError: (413, INVALID_REQUEST),
     HeadTimeoutError: (408, INVALID_REQUEST),
+    BodyTimeoutError: (408, INVALID_REQUEST),
     HeadersTooLargeError: (431, INVALID_REQUEST),
     ResponseTooLargeError: (413, INVALID_REQUEST),
     engine_errors.SpaceMismatchError: (409, INVALID_REQUEST),

@@ -146,8 +146,8 @@ class Settings(EngineConfig, BaseSettings):
         30.0,
         gt=0,
         le=3600,
-        description="Seconds from the first byte of a request to the end of its headers; then its "
-        "connection is closed.",
+        description="Seconds from the first byte of a request to the end of its headers, and from "
+        "the end of its body to that of its trailers; then its connection is closed.",
     )
     cors_origin: Strings = Field(
         (),

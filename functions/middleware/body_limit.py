@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.errors import PayloadTooLargeError
 from functions.headers import header_of
+from functions.observability import REFUSED
 
 
 class BodyLimitMiddleware:
@@ -20,6 +21,7 @@ class BodyLimitMiddleware:
 
         Raises:
             PayloadTooLargeError: the body is too large.
+            EmbellamaError: the target could not read it.
         """
         if scope["type"] != "http":
             await self.app(scope, receive, send)
@@ -32,6 +34,9 @@ class BodyLimitMiddleware:
         async def receive_counted() -> Message:
             nonlocal received
             message = await receive()
+            refused = scope.get(REFUSED)
+            if refused is not None:  # The target could not read the body to its end.
+                raise refused
             received += len(message.get("body", b""))
             if received > self.max_body_bytes:
                 raise PayloadTooLargeError(limit=self.max_body_bytes)

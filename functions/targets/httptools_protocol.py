@@ -1,4 +1,4 @@
-"""HTTP/1.1 by uvicorn and httptools, with bounds on heads and one shape of errors."""
+"""HTTP/1.1 by uvicorn and httptools, with bounds on all that comes and one shape of errors."""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ from typing import cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from functions.errors import HeadersTooLargeError
-from functions.targets.head_timer import HeadTimer, close_when_idle
+from engine.errors import EmbellamaError
+from functions.errors import BodyTimeoutError, HeadersTooLargeError, HeadTimeoutError
+from functions.targets.closing import MAX_DROPPED_BYTES, LingeringTransport
 from functions.targets.joining import JoiningTransport
-from functions.targets.refusal import MAX_HEAD_BYTES, Refusal, malformed, refusing_cycle
+from functions.targets.metering import MAX_HEAD_BYTES, MAX_HEADERS, BodyMeter, head_bytes
+from functions.targets.refusal import malformed, refuse_cycle, refusing_cycle
+from functions.targets.timers import PartTimer, close_when_idle
+
+_PIECE_BYTES = 8 * 1024
+"""What is parsed before the bounds are looked at again. uvloop reads up to 256 KiB."""
 
 
 class BoundedHttpToolsProtocol(HttpToolsProtocol):
-    """Refuses what is malformed, or has too long a head, in turn and through the application.
+    """Refuses what is malformed, too long or too slow, in turn and through the application.
 
     A connection is idle, and closed when it has been so for long, from its begin or an answer to
     the begin of the next request, whatever else comes: an empty line, or a body that was not read.
@@ -26,34 +32,69 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
     """
 
     head_timeout_seconds = 30.0
-    """Seconds that a head may take to come."""
+    """Seconds that a head may take to come, and the trailers."""
 
     _in_head = False
     """Whether a request's head has begun and not ended."""
+    _in_body = False
+    """Whether its body has."""
     _head_bytes = 0
-    """What was read of that head after the read in which it began."""
-    _read_bytes = 0
-    """Size of the last read."""
+    """What was read of that head after the piece in which it began."""
+    _has_begun = False
+    """Whether a request began in the piece that is parsed."""
+    _may_keep_alive = True
+    """Whether the request itself lets the connection go on after its answer."""
+    _is_deaf = False
+    """Whether a request was refused, so that what follows can't be read."""
+    _dropped_bytes = 0
+    """What was read, but not parsed or not kept."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to be idle."""
-        joining = JoiningTransport(cast("asyncio.Transport", transport), self.loop)
+        raw = cast("asyncio.Transport", transport)
+        lingering = LingeringTransport(raw, self.loop, self._may_get_more)
+        joining = JoiningTransport(cast("asyncio.Transport", lingering), self.loop)
         super().connection_made(cast("asyncio.Transport", joining))
-        self._head_timer = HeadTimer(self.loop, self.head_timeout_seconds, self._refuse)
+        self._meter = BodyMeter()
+        seconds = self.head_timeout_seconds
+        self._head_timer = PartTimer(self.loop, seconds, self._time_out_head)
+        self._trailer_timer = PartTimer(self.loop, seconds, self._time_out_trailers)
         close_when_idle(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; no timer keeps this alive."""
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
-        self._head_timer.stop()
+        self._stop_timers()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
-        self._read_bytes = len(data)
+        """Parse what came, piece by piece."""
+        if len(data) <= _PIECE_BYTES:
+            self._receive_piece(data)
+            return
+        view = memoryview(data)
+        for start in range(0, len(data), _PIECE_BYTES):
+            self._receive_piece(view[start : start + _PIECE_BYTES])
+
+    def _receive_piece(self, piece: bytes | memoryview) -> None:
+        size = len(piece)
+        if self._is_deaf or self.transport.is_closing():
+            self._drop(size)
+            return
+        was_in_body = self._in_body
         if self._in_head:
-            self._head_bytes += len(data)
-        rest: bytes | memoryview = data
+            self._head_bytes += size
+        self._meter.begin_piece()
+        self._parse(piece)
+        if self._has_refused():
+            return
+        if self._in_head:
+            self._look_at_head()
+        elif self._in_body:
+            self._look_at_body(size, is_all_of_it=was_in_body and not self._has_begun)
+        self._has_begun = False
+
+    def _parse(self, rest: bytes | memoryview) -> None:
         while True:
             try:
                 self.parser.feed_data(rest)
@@ -62,18 +103,44 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
                 if self._read_without_upgrade():
                     continue
             except httptools.HttpParserError as exc:
-                is_bound = isinstance(exc.__context__, HeadersTooLargeError)
-                self._refuse(exc.__context__ if is_bound else malformed())  # type: ignore[arg-type]
-            break
-        if self._in_head:
-            if self._head_bytes > MAX_HEAD_BYTES:
+                cause = exc.__context__
+                self._refuse(cause if isinstance(cause, EmbellamaError) else malformed())
+            return
+
+    def _look_at_head(self) -> None:
+        """It has not ended: bound its size and its time."""
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(HeadersTooLargeError(limit=MAX_HEAD_BYTES))
+        elif len(self.headers) > MAX_HEADERS:
+            self._refuse(HeadersTooLargeError(limit=MAX_HEADERS, unit="headers"))
+        else:
+            self._await_rest_of_head()
+
+    def _look_at_body(self, size: int, *, is_all_of_it: bool) -> None:
+        """It has not ended: bound what it has beside its data, and what is read in vain."""
+        if self.cycle.response_complete:
+            self._drop(size)
+            if self._dropped_bytes > MAX_DROPPED_BYTES:
+                self.transport.close()
+            return
+        if is_all_of_it:
+            other = self._meter.end_piece(size)
+            if other and other + head_bytes(self.url, self.headers) > MAX_HEAD_BYTES:
                 self._refuse(HeadersTooLargeError(limit=MAX_HEAD_BYTES))
-            else:
-                self._await_rest_of_head()
+                return
+        if not self.cycle.response_started:  # Its answer says whether the rest would be read.
+            left = self._meter.left_bytes(self.headers)
+            self.cycle.keep_alive = self._may_keep_alive and left <= MAX_DROPPED_BYTES
+        if self._meter.is_in_trailers:
+            self._trailer_timer.start()
+        else:
+            self._trailer_timer.stop()
 
     def on_response_complete(self) -> None:
         """Go on with what came meanwhile: a request, or the begin of a head."""
         super().on_response_complete()
+        if self.cycle.response_complete:
+            self._trailer_timer.stop()
         if self._in_head:
             self._await_rest_of_head()
 
@@ -81,8 +148,25 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         """Begin a request."""
         super().on_message_begin()
         self._unset_keepalive_if_required()
-        self._in_head = True
-        self._head_bytes = 0
+        self._in_head = self._has_begun = True
+        self._in_body = False
+        self._head_bytes = self._dropped_bytes = 0
+        self._meter.begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header. A trailer is counted and dropped: nothing here asks for one.
+
+        Raises:
+            HeadersTooLargeError: there are too many trailers.
+            MalformedRequestError: it would say what becomes of the connection, for which it is late
+                (RFC 9110, section 6.5.1). httptools refuses those that would frame the body.
+        """
+        if self._in_head:
+            super().on_header(name, value)
+        elif name.lower() == b"connection":
+            raise malformed()
+        else:
+            self._meter.add_trailer(name, value, head_bytes(self.url, self.headers))
 
     def on_headers_complete(self) -> None:
         """Begin to answer it, unless its head is too long.
@@ -90,13 +174,39 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         Raises:
             HeadersTooLargeError: it is.
         """
-        self._in_head = False
         self._head_timer.stop()
-        # A head that came in one read of fewer bytes need not be measured.
-        is_long = self._head_bytes or self._read_bytes > MAX_HEAD_BYTES
-        if is_long and self._head_size() > MAX_HEAD_BYTES:
+        if len(self.headers) > MAX_HEADERS:
+            raise HeadersTooLargeError(limit=MAX_HEADERS, unit="headers")
+        # A head in one piece need not be measured.
+        if self._head_bytes and head_bytes(self.url, self.headers) > MAX_HEAD_BYTES:
             raise HeadersTooLargeError(limit=MAX_HEAD_BYTES)
         super().on_headers_complete()
+        self._in_head = False
+        self._in_body = True
+        if self.cycle is not None:  # None where the first request offers to upgrade
+            self._may_keep_alive = self.cycle.keep_alive
+
+    def on_chunk_header(self) -> None:
+        """The size of a chunk was read."""
+        self._meter.add_chunk()
+
+    def on_body(self, body: bytes) -> None:
+        """Keep what came of a body."""
+        self._meter.add_data(len(body))
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request's body."""
+        self._in_body = False
+        self._trailer_timer.stop()
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = self._may_keep_alive
+        super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """Close after the answer that is being made."""
+        self._may_keep_alive = False
+        super().shutdown()
 
     def _await_rest_of_head(self) -> None:
         """Bound its time, unless something before it is being answered: it may not be read then."""
@@ -105,8 +215,30 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
             self._unset_keepalive_if_required()
             self._head_timer.start()
 
-    def _head_size(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+    def _time_out_head(self) -> None:
+        self._refuse(HeadTimeoutError(seconds=self.head_timeout_seconds))
+
+    def _time_out_trailers(self) -> None:
+        if self.flow.read_paused or self.pipeline:  # They may lie here unread.
+            self._trailer_timer.start()
+        else:
+            self._refuse(BodyTimeoutError(what="trailers", seconds=self.head_timeout_seconds))
+
+    def _stop_timers(self) -> None:
+        self._head_timer.stop()
+        self._trailer_timer.stop()
+
+    def _has_refused(self) -> bool:
+        return self._is_deaf
+
+    def _may_get_more(self) -> bool:
+        """Whether more may come of what is not read to its end."""
+        return self._in_head or self._in_body or self._is_deaf
+
+    def _drop(self, size: int) -> None:
+        self._dropped_bytes += size
+        if self._dropped_bytes > MAX_DROPPED_BYTES:
+            self.flow.pause_reading()
 
     def _should_upgrade(self) -> bool:
         """Keep uvicorn from answering an offer to upgrade, as it is read anew."""
@@ -114,6 +246,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
 
     def _read_without_upgrade(self) -> bool:
         """Read the head again that offered to upgrade; the rest follows. False if it is refused."""
+        self._in_body = False
         if self.parser.get_method() == b"CONNECT":  # no offer, but a wish for a tunnel
             self._refuse(malformed())
             return False
@@ -125,34 +258,21 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
         return True
 
-    def _refuse(self, error: Refusal) -> None:
+    def _refuse(self, error: EmbellamaError) -> None:
         """Answer with this error, after the requests that came before, and read no more."""
-        self.parser = cast("httptools.HttpRequestParser", _DeafParser())
-        self._in_head = False
-        self._head_timer.stop()
+        self._is_deaf = True
+        self._stop_timers()
         latest = self.cycle
-        refusal = refusing_cycle(self, error)
-        if latest is not None and not latest.response_complete:
-            if not latest.more_body:
-                self.flow.pause_reading()
-                self.pipeline.appendleft((refusal, self.app))
-                self.cycle = refusal
-                return
-            if self.pipeline and self.pipeline[0][0] is latest:
-                self.pipeline[0] = (refusal, self.app)
-                self.cycle = refusal
-                return
-            if latest.response_started:
+        if self._in_body:
+            if latest.response_started:  # The client could not tell what a second one answers.
                 self.transport.close()
-                return
-            latest.disconnected = True  # Its body has no end, so nobody can answer it.
-            latest.message_event.set()
+            else:
+                refuse_cycle(latest, error)
+            return
+        refusal = refusing_cycle(self, error)
         self.cycle = refusal
-        self._start_asgi_task(refusal, self.app)
-
-
-class _DeafParser:
-    """What parses a connection that is about to be closed: nothing."""
-
-    def feed_data(self, data: bytes) -> None:
-        """Drop it."""
+        if latest is None or latest.response_complete:
+            self._start_asgi_task(refusal, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((refusal, self.app))

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from functions.errors import HeadersTooLargeError, HeadTimeoutError, MalformedRequestError
+from engine.errors import EmbellamaError
+from functions.errors import MalformedRequestError
 from functions.observability import REFUSED
-
-MAX_HEAD_BYTES = 64 * 1024
-"""Bytes that the request line and the headers of a request may have together."""
-
-_LINGER_SECONDS = 2.0
-
-Refusal = MalformedRequestError | HeadersTooLargeError | HeadTimeoutError
 
 
 def malformed() -> MalformedRequestError:
@@ -23,15 +17,15 @@ def malformed() -> MalformedRequestError:
     return MalformedRequestError("This is not a valid HTTP/1.1 request.")
 
 
-def refusing_cycle(connection: HttpToolsProtocol, error: Refusal) -> RequestResponseCycle:
+def refusing_cycle(connection: HttpToolsProtocol, error: EmbellamaError) -> RequestResponseCycle:
     """A cycle of request and response in which the application answers with this error.
 
-    The connection is closed then, as if the client had asked for it.
+    For a request without a scope of its own. The connection is closed then, as if the client had
+    asked for it.
     """
-    lingering = LingeringTransport(connection.transport, connection.loop)
     cycle = RequestResponseCycle(
         scope=_scope(connection, error),
-        transport=cast("asyncio.Transport", lingering),
+        transport=connection.transport,
         flow=connection.flow,
         logger=connection.logger,
         access_logger=connection.access_logger,
@@ -46,7 +40,15 @@ def refusing_cycle(connection: HttpToolsProtocol, error: Refusal) -> RequestResp
     return cycle
 
 
-def _scope(connection: HttpToolsProtocol, error: Refusal) -> Any:  # noqa: ANN401 - a TypedDict of uvicorn's, with a key of ours
+def refuse_cycle(cycle: RequestResponseCycle, error: EmbellamaError) -> None:
+    """Have the application answer a request with this error: at once, or when it reads the body."""
+    scope: Any = cycle.scope
+    scope[REFUSED] = error
+    cycle.keep_alive = False
+    cycle.message_event.set()
+
+
+def _scope(connection: HttpToolsProtocol, error: EmbellamaError) -> Any:  # noqa: ANN401 - a TypedDict of uvicorn's, and a key of ours
     """Nothing that was sent is in it but the request's id, if that was read."""
     wanted = [header for header in connection.headers or () if header[0] == b"x-request-id"]
     return {
@@ -65,27 +67,3 @@ def _scope(connection: HttpToolsProtocol, error: Refusal) -> Any:  # noqa: ANN40
         "state": {},
         REFUSED: error,
     }
-
-
-class LingeringTransport:
-    """A transport that, when it is closed, first says so and reads on for a moment.
-
-    A client that is refused in the middle of what it sends has bytes under way. A connection that
-    is closed with bytes unread is reset, and the reset takes the refusal away from the client
-    before it was read (RFC 9112, section 9.6).
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the transport has
-        return getattr(self._transport, name)
-
-    def close(self) -> None:
-        """Send no more; end when the client does, or after 2 seconds."""
-        if self._transport.is_closing() or not self._transport.can_write_eof():  # TLS can't
-            self._transport.close()
-            return
-        self._transport.write_eof()
-        self._loop.call_later(_LINGER_SECONDS, self._transport.close)

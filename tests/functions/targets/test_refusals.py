@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from functions.targets.refusal import MAX_HEAD_BYTES
+from functions.targets.metering import MAX_HEAD_BYTES
 from tests.functions.targets.connections import BODY, POST, REQUEST, Connection, is_refused
 from tests.functions.targets.serving import ServerProcess
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -11,9 +12,11 @@ from engine.errors import ConfigurationError
 from functions.settings import Settings
 from functions.targets.server import serve
 from functions.targets.tls import tls_context
+from tests.functions.targets.connections import POST
 from tests.functions.targets.serving import PATIENCE_SECONDS, ServerProcess
 from tests.functions.targets.tls_files import make_tls_files
 
+FLOOD_BYTES = 64 * 1024 * 1024
 BODY = {"model": "fake-model", "input": "the cat"}
 
 
@@ -43,6 +46,22 @@ def test_a_head_that_stops_is_refused_and_its_connection_closed(tmp_path: Path) 
             answer = file.read()  # to the end of the connection
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"request_timeout"' in answer
+
+
+def test_trailers_without_an_end_are_refused_and_their_connection_closed(tmp_path: Path) -> None:
+    certificate, key = make_tls_files(tmp_path)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    with (
+        ServerProcess.fake("free", tls_cert=certificate, tls_key=key) as server,
+        socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS) as plain,
+        trusting.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(POST + b"transfer-encoding: chunked\r\n\r\n0\r\n")
+        sent = 0
+        with suppress(OSError):
+            while sent < FLOOD_BYTES:
+                sent += connection.send(b"a:\r\n" * 4_000)
+        assert sent < FLOOD_BYTES / 4
 
 
 @pytest.mark.parametrize(

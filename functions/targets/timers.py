@@ -1,4 +1,4 @@
-"""Bounds how long a request may take to begin, and its head to come."""
+"""Bounds how long a request may take to begin, and its parts to come."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-from functions.errors import HeadTimeoutError
 
 
 def close_when_idle(connection: HttpToolsProtocol) -> None:
@@ -17,35 +15,31 @@ def close_when_idle(connection: HttpToolsProtocol) -> None:
     )
 
 
-class HeadTimer:
-    """Runs while a head has begun, has not ended, and nothing before it is left to be answered.
+class PartTimer:
+    """Runs while a head, or what ends a body, has begun and has not ended.
 
-    A head that comes in one piece, as nearly all do, never starts it. More bytes do not give a
-    head more time.
+    What comes in one piece, as nearly all do, never starts it. More bytes do not give more time.
     """
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        seconds: float,
-        refuse: Callable[[HeadTimeoutError], None],
+        self, loop: asyncio.AbstractEventLoop, seconds: float, time_out: Callable[[], None]
     ) -> None:
         self._loop = loop
         self._seconds = seconds
-        self._refuse = refuse
+        self._on_time_out = time_out
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Refuse the head when its time is up; if it runs already, let it run."""
+        """Call when the time is up; if it runs already, let it run."""
         if self._handle is None:
             self._handle = self._loop.call_later(self._seconds, self._time_out)
 
     def stop(self) -> None:
-        """The head has ended, or is given up."""
+        """The part has ended, or is given up."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
     def _time_out(self) -> None:
         self._handle = None
-        self._refuse(HeadTimeoutError(seconds=self._seconds))
+        self._on_time_out()
