@@ -14,7 +14,7 @@ from engine.config import EngineConfig
 from engine.errors import ConfigurationError
 from functions.body_limits import BYTES_A_TOKEN, body_bytes_for
 from functions.model_options import ModelOptions, Models, repeated_name
-from functions.option_types import Secrets, Strings
+from functions.option_types import Hosts, Secrets, Strings
 
 _NAMES = ("model_name", "served_model_name")
 _PASSWORD_IN_URL = re.compile(r"(\w+://)[^/@\s]*@")
@@ -84,7 +84,12 @@ class Settings(EngineConfig, BaseSettings):
         description="Several models instead of model_path: tables of path, name, aliases and "
         "engine options (as a flag or in the environment: JSON).",
     )
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    host: Hosts = Field(
+        ("127.0.0.1",),
+        min_length=1,
+        description="Address or name to listen on; :: is every address, of IPv4 too. Repeatable "
+        "(in the environment: commas).",
+    )
     port: int = Field(
         8080, ge=0, le=65535, description="Port to listen on; 0 takes any free port and logs it."
     )

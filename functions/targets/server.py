@@ -17,7 +17,6 @@ from typing import Any
 import uvicorn
 
 from engine import Engine
-from engine.errors import ConfigurationError
 from engine.memory import return_large_memory_at_once
 from functions.app import create_app
 from functions.background import in_background
@@ -29,12 +28,12 @@ from functions.observability import configure_logging, get_logger, greet, tell_s
 from functions.settings import Settings
 from functions.targets.greeting import request_to_try, url_of
 from functions.targets.httptools_protocol import BoundedHttpToolsProtocol
+from functions.targets.listen import listen
 from functions.targets.loading import load, open_configured_engine
 from functions.targets.signals import StopSignals
 from functions.targets.tls import tls_context
 from functions.tracing import Tracing, open_tracing
 
-_BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 120
 """How long an idle connection stays open: longer than load balancers (60 s) and clients (Go: 90 s)
 keep theirs, as a request that is sent while the server closes is lost."""
@@ -171,7 +170,7 @@ def _serve(
     tell_start("settings", **settings.redacted())
     tls = tls_context(settings.tls_cert, settings.tls_key)
     tracing = open_tracing(settings.otlp_endpoint)
-    listener = _listen(settings.host, settings.port)
+    listeners = listen(settings.host, settings.port)
     options = settings.model_options()
     registry = ModelRegistry([ServedModel(model.name, model.aliases) for model in options])
     opener = open_engine or partial(open_configured_engine, offline=settings.offline)
@@ -182,13 +181,13 @@ def _serve(
             registry.check_names()
         first = registry.models[0]
         if first.state is ModelState.READY:
-            host, port = listener.getsockname()[:2]
+            host, port = listeners[0].getsockname()[:2]
             url = url_of(host, port, tls=tls is not None)
             needs_key = bool(settings.api_key or settings.api_key_file)
             greet(f"Try: {request_to_try(url, first.name or '', needs_key=needs_key)}")
 
     server = Server(settings, registry, load_all, signals, tls, tracing)
-    server.run(sockets=[listener])
+    server.run(sockets=listeners)
     _end(registry.close, "a running batch was abandoned")
     if tracing is not None:
         _end(tracing.close, "the last traces could not be sent")
@@ -221,16 +220,6 @@ def _http_protocol(head_timeout_seconds: float) -> type[asyncio.Protocol]:
     """A class with our options, as uvicorn gives it none but its own."""
     base = BoundedHttpToolsProtocol
     return type(base.__name__, (base,), {"head_timeout_seconds": head_timeout_seconds})
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as exc:
-        raise ConfigurationError(
-            f"Can't listen on {host}, port {port}: {exc.strerror or exc}."
-        ) from exc
 
 
 def _end(close: Callable[[], None], otherwise: str) -> None:

@@ -38,13 +38,13 @@ def test_sources_are_merged_option_by_option(
 ) -> None:
     monkeypatch.setenv("EMBELLAMA_THREADS", "2")
     config = _write(tmp_path / "c.toml", "port = 1\nthreads = 9")
-    settings = load_settings(Namespace(config=config, host="::1"))
-    assert (settings.host, settings.port, settings.threads) == ("::1", 1, 2)
+    settings = load_settings(Namespace(config=config, host=["::1"]))
+    assert (settings.host, settings.port, settings.threads) == (("::1",), 1, 2)
 
 
 def test_host_has_a_bare_variable_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOST", "0.0.0.0")  # noqa: S104 - a value, nothing listens
-    assert load_settings().host == "0.0.0.0"  # noqa: S104
+    assert load_settings().host == ("0.0.0.0",)  # noqa: S104
 
 
 def test_an_empty_variable_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
