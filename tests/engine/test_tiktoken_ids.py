@@ -188,10 +188,10 @@ def test_the_text_of_few_ids_has_a_bound(name: TokenIds, tokenizer: Tokenizer) -
     """One id may be of 128 spaces: 300,000 of them are 38 MB."""
     tokens = open_vocabulary(name)._tokens
     spaces = max(range(len(tokens)), key=lambda at: len(tokens[at]))
-    with pytest.raises(InvalidInputError, match="33554432 bytes"):
+    with pytest.raises(InvalidInputError, match="16777216 bytes"):
         tokenizer.encode([spaces] * 300_000, truncate=Truncate.END)
-    with pytest.raises(UnbrokenTextError):  # as 25 MB of spaces are
-        tokenizer.encode([spaces] * 200_000, truncate=Truncate.END)
+    with pytest.raises(UnbrokenTextError):  # as 13 MB of spaces are
+        tokenizer.encode([spaces] * 100_000, truncate=Truncate.END)
 
 
 def test_a_missing_package_is_told_with_its_extra(
