@@ -31,8 +31,6 @@ ROUTE_NAME = "embellama.route_name"
 REQUEST_ID: ContextVar[str | None] = ContextVar("embellama.request_id", default=None)
 """Id of the request that is being answered; it is on every line of the log."""
 _USER_HASH_DIGITS = 16
-USER_SLICE_CHARACTERS = 64 * 1024
-"""A user's name that is longer than that is hashed on a thread."""
 CLIENT_CLOSED_REQUEST = 499
 """What logs and metrics call an answer that was never sent because the client had gone."""
 
@@ -69,11 +67,8 @@ class RequestRecord:
 
     def add_user(self, user: str) -> None:
         """Keep a hash that tells users apart and names none."""
-        digest = hashlib.sha256()
-        for start in range(0, len(user), USER_SLICE_CHARACTERS):  # Other threads run in between.
-            part = user[start : start + USER_SLICE_CHARACTERS]
-            digest.update(part.encode("utf-8", "surrogatepass"))
-        self.fields["user_hash"] = digest.hexdigest()[:_USER_HASH_DIGITS]
+        digest = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
+        self.fields["user_hash"] = digest[:_USER_HASH_DIGITS]
 
     def add_result(self, result: EmbedResult, *, model: str, started: float) -> None:
         """Keep counts and the time of each stage; `started` is when the engine was called."""

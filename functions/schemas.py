@@ -65,8 +65,8 @@ _INPUT_TYPE_SCHEMA: dict[str, Any] = {
 _FORMAT_SCHEMA: dict[str, Any] = {
     "oneOf": [{"type": "string", "enum": ["float", "base64"]}, {"type": "null"}],
 }
-_LONGEST_WORD = 1024
-"""Characters of a field that is one of a few words: no time is spent on more."""
+_LONGEST_TEXT = 65_536
+"""Characters of a text that is no input: of one of many MB every step would take long."""
 _SENTENCES = {
     "missing": "{0} is required.",
 }
@@ -86,10 +86,8 @@ def _read_truncate(value: object) -> Truncate | None:
         return None
     if isinstance(value, bool):
         return Truncate.END if value else Truncate.NONE
-    if isinstance(value, str) and len(value) < _LONGEST_WORD:
-        word = value.lower()
-        if word in [choice.value for choice in Truncate]:
-            return Truncate(word)
+    if isinstance(value, str) and value.lower() in [choice.value for choice in Truncate]:
+        return Truncate(value.lower())
     raise ValueError("must be none, end, start or true")
 
 
@@ -108,13 +106,9 @@ class InputsRequest(BaseModel):
         Truncate | None, PlainValidator(_read_truncate), WithJsonSchema(_TRUNCATE_SCHEMA)
     ] = None
     prompt_name: str | None = Field(
-        None,
-        max_length=_LONGEST_WORD,
-        description="A prompt of the model, put in front of every input.",
+        None, description="A prompt of the model, put in front of every input."
     )
-    input_type: Annotated[str | None, WithJsonSchema(_INPUT_TYPE_SCHEMA)] = Field(
-        None, max_length=_LONGEST_WORD
-    )
+    input_type: Annotated[str | None, WithJsonSchema(_INPUT_TYPE_SCHEMA)] = None
 
     @property
     def inputs(self) -> Inputs:
@@ -158,6 +152,7 @@ class InputsRequest(BaseModel):
             raise InvalidInputError("The body is empty; send a JSON object.", param=None)
         try:
             fields = yield from read_object(body, _shape_of(cls, limits))
+            _bound_texts(fields)
             return cls.model_validate(fields)
         except ValidationError as exc:
             raise _first_error(exc) from exc
@@ -199,6 +194,16 @@ def _shape_of(kind: type[InputsRequest], limits: BodyLimits) -> JsonShape:
         max_numbers=limits.max_token_ids,
         unknown=partial(unknown_field, known=fields),
     )
+
+
+def _bound_texts(fields: dict[str, object]) -> None:
+    """Refuse texts without end; the beginning of such a name is of no model, either."""
+    for name, value in fields.items():
+        if isinstance(value, str) and len(value) > _LONGEST_TEXT and name != "input":
+            if name != "model":
+                message = f"{name} has more than {_LONGEST_TEXT} characters."
+                raise InvalidInputError(message, param=name)
+            fields[name] = value[: _LONGEST_TEXT + 1]
 
 
 def _first_error(exc: ValidationError, field: str | None = None) -> InvalidInputError:

@@ -19,7 +19,7 @@ from functions.middleware.compression import leave_uncompressed
 from functions.middleware.deadline import seconds_left
 from functions.middleware.rate_limit import take_tokens_of
 from functions.models import ModelRegistry
-from functions.observability import USER_SLICE_CHARACTERS, record_of
+from functions.observability import record_of
 from functions.platform_limits import PlatformLimits, WantedAnswer
 from functions.request_body import read_json_body
 from functions.routes.direct import DirectRoute
@@ -55,10 +55,7 @@ async def _embed(
     model = registry.get(wanted.model)
     record.fields |= {"model": model.name, "inputs": wanted.input_count}
     if wanted.user is not None:
-        if len(wanted.user) > USER_SLICE_CHARACTERS:
-            await asyncio.to_thread(record.add_user, wanted.user)
-        else:
-            record.add_user(wanted.user)
+        record.add_user(wanted.user)
     with model.use() as engine:
         required = header_of(request.scope, b"x-embellama-require-space")
         if required not in (None, engine.space):

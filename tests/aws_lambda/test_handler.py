@@ -169,6 +169,17 @@ def test_the_docs_know_the_stage(name: str, handler: LambdaHandler) -> None:
     assert {"url": "/prod"} in document["servers"]
 
 
+def test_a_large_body_is_refused_at_its_first_unknown_field(handler: LambdaHandler) -> None:
+    """The rest, which no parser takes in less than seconds, is not read."""
+    body = b"{" + b",".join(b'"k%06d":1' % number for number in range(400_000)) + b"}"
+    request = HttpRequest(
+        "POST", "/v1/embeddings", headers={"content-type": "application/json"}, body=body
+    )
+    answer = handler(http_api(request), Context())
+    error = _error(answer)
+    assert (answer["statusCode"], error["param"]) == (400, "k000000")
+
+
 def test_errors_of_the_application_have_their_shape(handler: LambdaHandler) -> None:
     answer = handler(http_api(HttpRequest(path="/nowhere")), Context())
     assert (answer["statusCode"], _error(answer)["code"]) == (404, "not_found")

@@ -170,6 +170,22 @@ def test_the_last_of_two_fields_counts(padding: str) -> None:
     assert (request.inputs, request.user) == ("b", "v")
 
 
+@pytest.mark.parametrize("name", ["user", "prompt_name", "input_type", "truncate"])
+def test_a_text_that_is_no_input_has_a_bound(name: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        _parse(**{name: "\u00e9" * 65_537})
+    assert (caught.value.param, caught.value.message) == (
+        name,
+        f"{name} has more than 65536 characters.",
+    )
+
+
+def test_of_a_name_without_end_the_beginning_is_looked_for() -> None:
+    """It is the name of no model, which is told by the one error for that."""
+    assert len(_parse(model="m" * 1_000_000).model) == 65_537
+    assert _parse(user="u" * 65_536).user == "u" * 65_536
+
+
 def test_a_large_body_is_read_in_turns_with_others() -> None:
     body = orjson.dumps({"model": "m", "input": ["word " * 100] * 2000})
     limits = BodyLimits(max_inputs=2048, max_token_ids=0)
