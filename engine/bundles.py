@@ -12,6 +12,7 @@ import platformdirs
 from engine.errors import ConfigurationError
 from engine.model import MANIFEST_NAME, is_bundle, sha256_of
 from engine.sources import resolve
+from engine.sources.names import hub_name_of
 
 _IDENTIFYING_SUFFIXES = frozenset({".safetensors", ".gguf", ".onnx", ".json"})
 
@@ -43,10 +44,14 @@ def ensure_bundle(
         made: Path = default_model.ensure_default_bundle(root, progress)
         return made
     path = resolve(source, cache_directory=root, offline=offline, progress=progress)
-    return path if (path / MANIFEST_NAME).is_file() else _export(path, root, progress)
+    if (path / MANIFEST_NAME).is_file():
+        return path
+    hub_name = hub_name_of(source)
+    name = None if hub_name is None else hub_name.rpartition("/")[2]
+    return _export(path, root, name, progress)
 
 
-def _export(path: Path, root: Path, progress: Callable[[str], None]) -> Path:
+def _export(path: Path, root: Path, name: str | None, progress: Callable[[str], None]) -> Path:
     try:
         from engine.export import EXPORTER_VERSION
         from engine.export.atomic import build_once
@@ -59,7 +64,7 @@ def _export(path: Path, root: Path, progress: Callable[[str], None]) -> Path:
         ) from exc
 
     def build(directory: Path) -> None:
-        write_bundle(path, directory, ExportOptions(), progress)
+        write_bundle(path, directory, ExportOptions(name), progress)
 
     target = root / "exports" / f"{path.stem}-{_identity(path, EXPORTER_VERSION)}"
     if not is_bundle(target):

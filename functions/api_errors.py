@@ -46,7 +46,8 @@ ERROR_ANSWERS: dict[int, ErrorAnswer] = {
     404: ErrorAnswer(
         "No model of this name is served.",
         INVALID_REQUEST,
-        "The model 'gpt' is not served here. Served: all-MiniLM-L6-v2.",
+        "The model 'gpt' is not served here. Served: all-MiniLM-L6-v2. The server's option "
+        "--served-model-name gives it further names.",
         "model_not_found",
         "model",
     ),

@@ -75,7 +75,9 @@ _TOKENS: Schema = _object(
 
 _MODEL_DETAILS: Schema = _object(
     {
-        "aliases": _list_of(_STRING),
+        "alias_of": _or_null(_STRING)
+        | {"description": "The model's own name, where `id` is another name for it."},
+        "aliases": _list_of(_STRING) | {"description": "All other names that are taken."},
         "space": _STRING | {"description": "Fingerprint of the vector space."},
         "dimensions": _COUNT,
         "matryoshka_dimensions": _list_of(_COUNT),

@@ -43,7 +43,8 @@ class ModelNotFoundError(InvalidInputError):
 
     def __init__(self, *, name: str, served: Sequence[str]) -> None:
         super().__init__(
-            f"The model {shorten(name)!r} is not served here. Served: {', '.join(served)}.",
+            f"The model {shorten(name)!r} is not served here. Served: {', '.join(served)}. "
+            "The server's option --served-model-name gives it further names.",
             param="model",
         )
         self.name = name

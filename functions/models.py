@@ -17,9 +17,11 @@ from engine.errors import (
     NotReadyError,
     ShuttingDownError,
 )
+from engine.sources.names import HUB_NAMES, hub_name_of
 from engine.types import BatchReport
 from functions.engine_slot import EngineSlot
 from functions.errors import ModelNotFoundError, ReloadError
+from functions.model_names import find_model
 
 RETRY_AFTER_SECONDS = 2.0
 """What a client is told to wait where nobody can know how long loading or a restart takes."""
@@ -47,9 +49,12 @@ class ServedModel:
     sees the engine.
     """
 
-    def __init__(self, name: str | None, aliases: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str | None, aliases: Sequence[str] = (), source: str | None = None
+    ) -> None:
         self.name = name
         self.aliases = tuple(aliases)
+        self._hub_name = hub_name_of(source)
         self.state = ModelState.LOADING
         self.reason = "The model is loading."
         self.detail: str | None = None
@@ -159,9 +164,15 @@ class ServedModel:
             )
         self.be_ready(engine)
 
-    def answers_to(self, name: str) -> bool:
-        """Whether clients may ask for it by this name."""
-        return name == self.name or name in self.aliases
+    @property
+    def own_names(self) -> tuple[str, ...] | None:
+        """Its manifest's name and the hub's, whatever the settings call it; None while it loads."""
+        engine = self._slot.engine
+        if engine is None:
+            return None if self.state is ModelState.LOADING else ()
+        manifest = engine.manifest
+        hub_name = self._hub_name or HUB_NAMES.get(manifest.weights_sha256 or "")
+        return (manifest.name,) if hub_name is None else (manifest.name, hub_name)
 
     def close(self) -> None:
         """Close the engine, if there is one."""
@@ -183,17 +194,17 @@ class ModelRegistry:
         return cls([model])
 
     def get(self, name: str) -> ServedModel:
-        """The model of this name or alias.
+        """The model that this name means; see `functions.model_names`.
 
         Raises:
             ModelNotFoundError: there is none.
             NotReadyError: there may be one, but not all names are known yet.
         """
+        found = find_model(self.models, name)
+        if found is not None:
+            return found
         for model in self.models:
-            if model.answers_to(name):
-                return model
-        for model in self.models:
-            if model.name is None:
+            if model.name is None or model.own_names is None:
                 raise NotReadyError(model.reason, retry_after_seconds=RETRY_AFTER_SECONDS)
         raise ModelNotFoundError(name=name, served=[model.name or "" for model in self.models])
 

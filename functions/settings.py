@@ -76,8 +76,8 @@ class Settings(EngineConfig, BaseSettings):
     )
     served_model_name: Strings = Field(
         (),
-        description="Name that clients may ask for; the first one (model_name, if given) is in "
-        "the answers. Repeatable (in the environment: commas).",
+        description="Name that clients may ask for, beside the model's own; the first one "
+        "(model_name, if given) is in the answers. Repeatable (in the environment: commas).",
     )
     models: Models = Field(
         (),

@@ -65,7 +65,8 @@ def _start(
     phases.end("session")
     batch_tokens = config.max_batch_tokens or engine.backend.preferred_batch_tokens
     speed = Speed(threads=config.threads or 1, max_batch_tokens=batch_tokens)
-    model = ServedModel(settings.model_name)
+    options = settings.model_options()[0]
+    model = ServedModel(options.name, options.aliases, options.path)
     model.subscribe(speed.observe)
     model.be_ready(engine)
     app = create_app(settings, ModelRegistry([model]), LambdaLimits(speed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from starlette.types import Scope
 
+from functions.model_names import listed_names_of, names_of, true_name_of
 from functions.models import ModelRegistry, ModelState, ServedModel
 from functions.platform_limits import PlatformLimits
 from functions.routes.json import json_response
@@ -15,14 +16,19 @@ def models_router(registry: ModelRegistry, platform: PlatformLimits) -> APIRoute
     router = APIRouter(tags=["models"])
 
     async def list_models(request: Request) -> Response:
-        """List the models that can be used now."""
-        ready = [model for model in registry.models if model.state is ModelState.READY]
-        data = [_describe(model, platform, request.scope) for model in ready]
+        """List the models that can be used now, each under every name that is offered."""
+        data = [
+            _describe(registry, model, name, platform, request.scope)
+            for model in registry.models
+            if model.state is ModelState.READY
+            for name in listed_names_of(registry.models, model)
+        ]
         return json_response({"object": "list", "data": data})
 
     async def retrieve_model(request: Request, model_id: str) -> Response:
-        """Describe one model."""
-        return json_response(_describe(registry.get(model_id), platform, request.scope))
+        """Describe one model, under the name by which it was asked for."""
+        model = registry.get(model_id)
+        return json_response(_describe(registry, model, model_id, platform, request.scope))
 
     router.add_api_route("/v1/models", list_models, methods=["GET"])
     router.add_api_route("/models", list_models, methods=["GET"], include_in_schema=False)
@@ -33,13 +39,21 @@ def models_router(registry: ModelRegistry, platform: PlatformLimits) -> APIRoute
     return router
 
 
-def _describe(model: ServedModel, platform: PlatformLimits, scope: Scope) -> dict[str, object]:
+def _describe(
+    registry: ModelRegistry, model: ServedModel, name: str, platform: PlatformLimits, scope: Scope
+) -> dict[str, object]:
+    true_name = true_name_of(registry.models, model)
+    others = [other for other in names_of(registry.models, model) if other != name]
     return {
-        "id": model.name,
+        "id": name,
         "object": "model",
         "created": model.created,
         "owned_by": "embellama",
-        "embellama": _details(model, platform, scope),
+        "embellama": {
+            "alias_of": None if name == true_name else true_name,
+            "aliases": others,
+            **_details(model, platform, scope),
+        },
     }
 
 
@@ -47,7 +61,6 @@ def _details(model: ServedModel, platform: PlatformLimits, scope: Scope) -> dict
     engine = model.engine
     manifest = engine.manifest
     return {
-        "aliases": list(model.aliases),
         "space": engine.space,
         "dimensions": manifest.dimensions,
         "matryoshka_dimensions": list(manifest.matryoshka_dimensions),

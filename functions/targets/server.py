@@ -172,7 +172,9 @@ def _serve(
     tracing = open_tracing(settings.otlp_endpoint)
     listeners = listen(settings.host, settings.port)
     options = settings.model_options()
-    registry = ModelRegistry([ServedModel(model.name, model.aliases) for model in options])
+    registry = ModelRegistry(
+        [ServedModel(model.name, model.aliases, model.path) for model in options]
+    )
     opener = open_engine or partial(open_configured_engine, offline=settings.offline)
 
     def load_all() -> None:

@@ -207,6 +207,20 @@ def test_a_line_is_out_before_its_invocation_ends(
         handler.close()
 
 
+def test_the_function_s_model_has_the_names_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EMBELLAMA_SERVED_MODEL_NAME", "text-embedding-3-small,other")
+    monkeypatch.setenv("EMBELLAMA_THREADS", "1")
+    handler = start(Phases(), {}, _open)
+    try:
+        answer = handler(http_api(HttpRequest(path="/v1/models")), Context())
+        listed = [model["id"] for model in json.loads(answer["body"])["data"]]
+        assert listed == ["text-embedding-3-small", "other", "fake-model"]
+    finally:
+        handler.close()
+
+
 def _status(handler: LambdaHandler, key: str) -> int:
     request = HttpRequest(path="/v1/models", headers={"authorization": f"Bearer {key}"})
     status: int = handler(http_api(request), Context())["statusCode"]

@@ -34,9 +34,10 @@ def test_a_model_takes_the_name_of_its_manifest(engine: Engine) -> None:
 
 def test_the_settings_may_give_another_name(engine: Engine) -> None:
     registry = ModelRegistry.of(engine, "other")
-    assert registry.get("other").engine is engine
-    with pytest.raises(ModelNotFoundError, match="Served: other"):
-        registry.get("fake-model")
+    for name in ("other", "fake-model"):
+        assert registry.get(name).engine is engine
+    with pytest.raises(ModelNotFoundError, match=r"Served: other\..*--served-model-name"):
+        registry.get("another")
 
 
 def test_an_alias_finds_the_model(engine: Engine) -> None:
@@ -57,8 +58,13 @@ def test_while_loading_nothing_is_ready() -> None:
 def test_a_name_is_unknown_only_when_all_names_are_known() -> None:
     with pytest.raises(NotReadyError):
         ModelRegistry([ServedModel(None)]).get("m")
+    registry = ModelRegistry([ServedModel("other")])
+    with pytest.raises(NotReadyError):  # It may be the name in the manifest.
+        registry.get("m")
+    registry.models[0].load(fake_engine)
     with pytest.raises(ModelNotFoundError):
-        ModelRegistry([ServedModel("other")]).get("m")
+        registry.get("m")
+    registry.close()
 
 
 def test_loading_makes_it_ready(engine: Engine) -> None:

@@ -11,12 +11,14 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
+from engine.bundles import ensure_bundle
 from engine.errors import IntegrityError, SourceError
 from engine.model import MANIFEST_NAME, ModelBundle
 from engine.sources import FileFilter
 from tests.engine.sources.bundles import LAMBDA_ROLES, bundle_contents, read_files
 from tests.engine.sources.conftest import Resolve
 from tests.engine.sources.hub_server import Hub, run_hub
+from tests.torch_golden import GOLDEN
 
 NAME = "org/small"
 CHECKPOINT = {
@@ -48,6 +50,16 @@ def test_fetches_what_an_export_reads_of_a_checkpoint(
     directory = fetch(f"hub:{NAME}@{commit}")
     assert read_files(directory) == CHECKPOINT
     assert directory == cache / "sources" / f"hub-org--small-{commit}"
+
+
+def test_a_bundle_that_is_made_of_a_checkpoint_has_the_name_of_the_hub(
+    hub: Hub, cache: Path
+) -> None:
+    """Not that of its directory in the cache, which clients would have to ask for."""
+    checkpoint = read_files(GOLDEN / "checkpoints" / "roberta")
+    commit = hub.commit(NAME, checkpoint)
+    directory = ensure_bundle(f"{NAME}@{commit}", cache_directory=cache, progress=lambda _: None)
+    assert ModelBundle.open(directory).manifest.name == "small"
 
 
 def test_a_plain_id_is_resolved_to_a_commit_that_is_told(

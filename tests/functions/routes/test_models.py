@@ -22,6 +22,7 @@ def test_the_list_and_one_model_agree(prefix: str, client: TestClient, engine: E
         "object": "model",
         "owned_by": "embellama",
         "embellama": {
+            "alias_of": None,
             "aliases": [],
             "space": engine.space,
             "dimensions": 8,
