@@ -52,7 +52,7 @@ soak: $(VENV)/.dev ## Send mixed traffic for MINUTES=10 and see whether the serv
 faults: $(VENV)/.dev ## Run the fault tests, and count what became of each request
 	FAULTS_RESULTS=tests/faults/results/faults.json $(BIN)/pytest tests/faults $(ARGS)
 
-serve-lambda: $(VENV)/.lambda ## Run the Lambda target behind the emulator on 127.0.0.1:9000 (ARGS="--kind rest_api")
+serve-lambda: $(VENV)/.lambda ## Run the Lambda target behind the emulator on 127.0.0.1:9000 (HOST=, PORT=, ARGS="--kind rest_api")
 	@exec $(BIN)/python -m tests.aws_lambda.gateway $(ARGS)
 
 lambda-zip: $(VENV)/.serve ## Make build/embellama-lambda.zip with the default model (ARGS="--machine aarch64")

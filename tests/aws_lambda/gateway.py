@@ -8,7 +8,13 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import signal
+import socket
+import sys
+import threading
+from argparse import Namespace
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler
@@ -16,10 +22,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from engine.errors import EmbellamaError
+from engine.export.default_model import ensure_default_bundle
+from functions.settings_sources import load_settings
+from functions.targets.listen import listen
 from tests.aws_lambda.emulator import Environment
 from tests.aws_lambda.events import MAKERS, Event, HttpRequest
 from tests.threaded_server import ThreadedServer
 
+PORT = 9000
 HANDLER = "functions.targets.aws_lambda.handler"
 _HOP_HEADERS = frozenset({"connection", "transfer-encoding", "content-length"})
 
@@ -33,9 +44,9 @@ class Gateway(ThreadedServer):
         kind: str = "http_api",
         *,
         stage: str = "$default",
-        port: int = 0,
+        listener: socket.socket | None = None,
     ) -> None:
-        super().__init__(partial(_Handler, _Route(invoke, MAKERS[kind], stage)), port=port)
+        super().__init__(partial(_Handler, _Route(invoke, MAKERS[kind], stage)), listener=listener)
         if stage != "$default":
             self.url += f"/{stage}"
 
@@ -92,28 +103,48 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: the function logs."""
 
 
-def main() -> None:
+def main() -> int:
     """Serve until interrupted."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=9000)
+    parser = argparse.ArgumentParser(prog="make serve-lambda", description=__doc__)
+    parser.add_argument("--host", action="append", help="env: HOST")
+    parser.add_argument("--port", help=f"env: PORT; by default {PORT}")
     parser.add_argument("--kind", choices=list(MAKERS), default="http_api")
     parser.add_argument("--memory", type=int, default=1769, help="megabytes, which buy the CPUs")
     parser.add_argument("--model-path", type=Path, help="a bundle; by default all-MiniLM-L6-v2")
     options = parser.parse_args()
-    from engine.export.default_model import ensure_default_bundle
-
-    bundle = options.model_path or ensure_default_bundle()
+    flags = {name: vars(options)[name] for name in ("host", "port") if vars(options)[name]}
+    try:
+        listeners = _listen(Namespace(**flags))
+        bundle = options.model_path or ensure_default_bundle()
+    except EmbellamaError as exc:
+        print(f"make serve-lambda: {exc.message}", file=sys.stderr)
+        return 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # So that the emulator is ended, too.
     variables = {"EMBELLAMA_MODEL_PATH": str(bundle.resolve())}
     with Environment(HANDLER, variables, memory_megabytes=options.memory) as environment:
         environment.invoke({"warmup": True})
         print("\n".join(environment.lines()))
-        gateway = Gateway(environment.invoke, options.kind, port=options.port)
-        print(f"The Lambda target listens on {gateway.url}; press Ctrl-C to end it.", flush=True)
-        try:
-            gateway.serve()
-        except KeyboardInterrupt:
-            print()
+        with ExitStack() as serving:
+            for listener in listeners:
+                gateway = Gateway(environment.invoke, options.kind, listener=listener)
+                serving.enter_context(gateway)
+                print(f"The Lambda target listens on {gateway.url}", flush=True)
+            print("Press Ctrl-C to end it.", flush=True)
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
+    return 0
+
+
+def _listen(flags: Namespace) -> list[socket.socket]:
+    """Where `embellama serve` would listen with these flags, but for another port by default.
+
+    Raises:
+        ConfigurationError: the address is wrong, or can't be listened on.
+    """
+    settings = load_settings(flags)
+    port = settings.port if "port" in settings.model_fields_set else PORT
+    return listen(settings.host, port)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -75,13 +75,12 @@ class Reader:
         name = "9000" if "serve-lambda" in text else "8080"
         self._end(name)
         port = self._ports[name]
-        given = {"ARGS": f"--port {port}"} if name == "9000" else {"PORT": port}
         log = self._logs / f"{port}.log"
         with log.open("ab") as stream:
             process = subprocess.Popen(
                 ["bash", "-euo", "pipefail", "-c", text],
                 cwd=self._clone.directory,
-                env=self._environment | given,
+                env=self._environment | {"PORT": port},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,

@@ -13,10 +13,11 @@ from tests.load.cases import Outcome
 from tests.load.k6 import OUTCOMES
 
 
-def text(found: Sequence[Outcome]) -> str:
-    """One line a load, then one line a promise."""
+def text(found: Sequence[Outcome], *, verdict: bool = True) -> str:
+    """One line a load, then one line a promise, unless nothing is judged."""
+    promises = [*_promises(found)] if verdict else ["Nothing is judged: the loads were small."]
     notes = (f"{outcome.case.name}: {note}" for outcome in found for note in outcome.sent.notes)
-    return "\n".join([*_table(found), "", _availability(found), "", *_promises(found), *notes, ""])
+    return "\n".join([*_table(found), "", _availability(found), "", *promises, *notes, ""])
 
 
 def write(found: Sequence[Outcome], arguments: str, path: Path) -> None:
