@@ -7,12 +7,11 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
-import platformdirs
-
 from engine.errors import ConfigurationError
 from engine.model import MANIFEST_NAME, is_bundle, sha256_of
 from engine.sources import resolve
 from engine.sources.names import hub_name_of
+from engine.user_cache import user_cache_directory
 
 _IDENTIFYING_SUFFIXES = frozenset({".safetensors", ".gguf", ".onnx", ".json"})
 
@@ -30,28 +29,29 @@ def ensure_bundle(
         source: a path, `ORG/NAME@REVISION` of the hub, `package:NAME` or `s3://BUCKET/PREFIX`;
             the default model if None. What is not a bundle but can be exported is exported into
             the cache, once.
-        cache_directory: where bundles are kept; by default the user's cache.
+        cache_directory: where bundles are kept; the user's cache if None, and if it is needed.
         offline: never use the network; what was fetched before is taken from the cache.
         progress: called with one line at each step that takes time.
 
     Raises:
         BundleError: the source can't be had, or no bundle can be made of it.
-        ConfigurationError: a package that this needs is not installed.
+        ConfigurationError: a package that this needs is not installed, or there is no cache.
     """
-    root = cache_directory or platformdirs.user_cache_path("embellama")
     if source is None:
         default_model = importlib.import_module("engine.export.default_model")
-        made: Path = default_model.ensure_default_bundle(root, progress)
+        made: Path = default_model.ensure_default_bundle(cache_directory, progress)
         return made
-    path = resolve(source, cache_directory=root, offline=offline, progress=progress)
+    path = resolve(source, cache_directory=cache_directory, offline=offline, progress=progress)
     if (path / MANIFEST_NAME).is_file():
         return path
     hub_name = hub_name_of(source)
     name = None if hub_name is None else hub_name.rpartition("/")[2]
-    return _export(path, root, name, progress)
+    return _export(path, cache_directory, name, progress)
 
 
-def _export(path: Path, root: Path, name: str | None, progress: Callable[[str], None]) -> Path:
+def _export(
+    path: Path, cache_directory: Path | None, name: str | None, progress: Callable[[str], None]
+) -> Path:
     try:
         from engine.export import EXPORTER_VERSION
         from engine.export.atomic import build_once
@@ -66,6 +66,7 @@ def _export(path: Path, root: Path, name: str | None, progress: Callable[[str], 
     def build(directory: Path) -> None:
         write_bundle(path, directory, ExportOptions(name), progress)
 
+    root = cache_directory or user_cache_directory()
     target = root / "exports" / f"{path.stem}-{_identity(path, EXPORTER_VERSION)}"
     if not is_bundle(target):
         progress(f"making a bundle of {path} in {target}, once ...")

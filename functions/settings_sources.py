@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 
+from engine.user_cache import expand_home
 from functions.settings import ENV_PREFIX, Settings, SettingsError
 
 CONFIG_VARIABLE = "EMBELLAMA_CONFIG"
@@ -109,7 +110,7 @@ def _is_service_link(name: str, value: str) -> bool:
 
 def _file(path: Path, kind: type[Settings]) -> dict[str, Any]:
     try:
-        text = path.expanduser().read_text("utf-8")
+        text = expand_home(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"The config file {path} can't be read: {exc}.") from exc
     values = _parse(path, text)

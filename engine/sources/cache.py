@@ -23,6 +23,7 @@ from typing import TypeAlias
 from engine.errors import IntegrityError, SourceError
 from engine.sources.expected import Digest, ExpectedFile
 from engine.sources.request import Request
+from engine.user_cache import user_cache_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Cache:
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self.root = request.cache_directory / "sources"
+        self.root = (request.cache_directory or user_cache_directory()) / "sources"
         wanted = request.files
         roles = None if wanted is None or wanted.roles is None else sorted(wanted.roles)
         precision = None if wanted is None else wanted.precision
@@ -97,12 +98,12 @@ class Cache:
             found = self.newest()
         except IntegrityError as exc:
             raise IntegrityError(
-                f"{exc.message} It can't be fetched anew offline: start once without offline."
+                f"{exc.message} It can't be fetched anew offline: start once without --offline."
             ) from exc
         if found is None:
             raise SourceError(
                 f"{self._request.source} was never fetched with this choice of files into "
-                f"{self.root}, and offline forbids fetching it: start once without offline."
+                f"{self.root}, and --offline forbids fetching it: start once without --offline."
             )
         return found[0]
 
@@ -185,7 +186,8 @@ class Cache:
             raise SourceError(
                 f"{self._request.source} can't be kept in {self.root}: {exc.strerror or exc}"
                 f"{f' ({os.fspath(exc.filename)!s})' if exc.filename else ''}. Make room, give "
-                "read and write permission, or choose another cache directory."
+                "read and write permission, or choose another cache directory (XDG_CACHE_HOME; on "
+                "AWS Lambda EMBELLAMA_CACHE_DIRECTORY)."
             ) from exc
 
 

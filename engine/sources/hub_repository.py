@@ -95,7 +95,7 @@ class HubRepository:
             ) from exc
         except errors.OfflineModeIsEnabled as exc:
             raise SourceError(
-                f"{self.url} can't be fetched: HF_HUB_OFFLINE is set. Unset it, or use offline "
+                f"{self.url} can't be fetched: HF_HUB_OFFLINE is set. Unset it, or use --offline "
                 "to take the newest copy of the cache."
             ) from exc
         except (
@@ -109,5 +109,5 @@ class HubRepository:
         ) as exc:
             raise SourceError(
                 f"{self.url} can't be fetched: {exc}. Check the network and start again. "
-                "A copy fetched before is used with offline."
+                "A copy fetched before is used with --offline."
             ) from exc

@@ -53,7 +53,8 @@ class Request:
 
     scheme: str
     location: str
-    cache_directory: Path
+    cache_directory: Path | None
+    """The user's cache if None."""
     offline: bool
     files: FileFilter | None
     progress: Progress

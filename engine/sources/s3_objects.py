@@ -157,7 +157,7 @@ class S3Objects:
             raise SourceError(
                 f"{url} can't be fetched: gave up after {retry.attempts} attempts, the last of "
                 f"which failed with: {exc}. Check the network and the endpoint and start again: "
-                "what was fetched is kept. A copy fetched before is used with offline."
+                "what was fetched is kept. A copy fetched before is used with --offline."
             ) from exc
 
     @contextlib.contextmanager

@@ -46,7 +46,7 @@ _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?", re.ASCII)
 def resolve(
     source: str,
     *,
-    cache_directory: Path,
+    cache_directory: Path | None = None,
     offline: bool = False,
     files: FileFilter | None = None,
     progress: Progress,
@@ -60,7 +60,8 @@ def resolve(
 
     Args:
         source: see `SCHEMES`.
-        cache_directory: where fetched files are kept; used by `hub` and `s3` only.
+        cache_directory: where fetched files are kept; the user's cache if None. Used by `hub` and
+            `s3` only.
         offline: touch no network. A remote source is then its newest copy in the cache that was
             fetched with the same `files`.
         files: the needed files; the source must then be a bundle.
@@ -68,6 +69,7 @@ def resolve(
         s3_retry: bounds of requests to S3. The hub's client has its own.
 
     Raises:
+        ConfigurationError: the user's cache is needed, and there is none.
         SourceError: it can't be had; names what failed and the fix.
         IntegrityError: its content is not what its manifest, index or record says.
         ManifestError: its manifest can't be read.

@@ -116,16 +116,15 @@ def _precisions(wanted: list[str] | None) -> tuple[str, ...] | None:
 
 def _local(source: str) -> Path:
     """The path itself, or what the source's scheme fetches."""
-    path = Path(source).expanduser()
+    from engine.user_cache import expand_home
+
+    path = expand_home(source)
     if path.exists():
         return path
-    import platformdirs
-
     from engine.export.progress import to_stderr
     from engine.sources import resolve
 
-    cache = platformdirs.user_cache_path("embellama")
-    return resolve(source, cache_directory=cache, progress=to_stderr)
+    return resolve(source, progress=to_stderr)
 
 
 def _prompt(text: str) -> tuple[str, str]:

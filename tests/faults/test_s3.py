@@ -118,7 +118,7 @@ def test_when_it_is_gone_a_server_starts_from_what_was_fetched_before(
         until(server.is_ready, "the server is not ready")
     with store.serving(AWS_ENDPOINT_URL="http://127.0.0.1:1") as server:
         assert server.process.wait(120) == 1
-    assert "used with offline" in store.log.read_text("utf-8").splitlines()[-1]
+    assert "used with --offline" in store.log.read_text("utf-8").splitlines()[-1]
     with store.serving("--offline", AWS_ENDPOINT_URL="http://127.0.0.1:1") as server:
         until(server.is_ready, "the server is not ready")
         ask(server.url, MODEL, store.golden, tally)

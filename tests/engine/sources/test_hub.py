@@ -100,7 +100,7 @@ def test_offline_takes_the_newest_copy_without_any_request(hub: Hub, fetch: Reso
 
 def test_offline_without_a_copy_says_so(hub: Hub, fetch: Resolve) -> None:
     hub.commit(NAME, CHECKPOINT)
-    with pytest.raises(SourceError, match="start once without offline"):
+    with pytest.raises(SourceError, match="start once without --offline"):
         fetch(NAME, offline=True)
     assert hub.seen == []
 

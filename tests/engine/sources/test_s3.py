@@ -138,7 +138,7 @@ def test_a_damaged_copy_is_refused_offline_and_mended_online(
     directory = fetch(SOURCE)
     damaged = bytes(len(contents["model.onnx"]))
     (directory / "model.onnx").write_bytes(damaged)
-    with pytest.raises(IntegrityError, match=r"model\.onnx has the sha256 .*without offline"):
+    with pytest.raises(IntegrityError, match=r"model\.onnx has the sha256 .*without --offline"):
         fetch(SOURCE, offline=True)
     proxy.seen.clear()
     assert read_files(fetch(SOURCE)) == contents
