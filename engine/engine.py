@@ -28,7 +28,7 @@ from engine.model import FileRole, Manifest, ModelBundle
 from engine.postprocess import cut
 from engine.runner import Runner
 from engine.scheduler import QueueState
-from engine.self_check import check_certified, check_golden
+from engine.self_check import check_certified, check_golden, check_vocabulary
 from engine.tokenize_line import TokenizeLine
 from engine.tokenizer import Tokenizer
 from engine.types import (
@@ -114,6 +114,7 @@ class Engine:
             engine.reason += f"; {not_measured(choice.file, choice.backend.value)}"
         try:
             check_golden(bundle, tokenizer, engine._scheduler, backend.precision)
+            check_vocabulary(bundle.manifest, tokenizer, backend)
         except BaseException:
             engine.close()
             raise

@@ -25,6 +25,8 @@ MANIFEST_NAME = "manifest.json"
 MOST_INPUT_TOKENS = 1 << 20
 MOST_DIMENSIONS = 1 << 16
 """Several times what any published model has; memory is reserved by these numbers."""
+MOST_TOKEN_IDS = 1 << 24
+"""More than any vocabulary has (XLM-V: 901,629), and few enough for ids to be int32."""
 _HASH_CHUNK_BYTES = 1 << 20
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -95,7 +97,8 @@ class Manifest(_Frozen):
     pooling: Pooling
     normalize: bool
     max_input_tokens: int = Field(ge=3, le=MOST_INPUT_TOKENS)
-    vocabulary_size: int = Field(ge=1)
+    vocabulary_size: int = Field(ge=1, le=MOST_TOKEN_IDS)
+    """Rows of the model's token table: an input's ids lie below it."""
     dimensions: int = Field(ge=1, le=MOST_DIMENSIONS)
     matryoshka_dimensions: tuple[int, ...] = ()
     prompts: dict[str, str] = {}

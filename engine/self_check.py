@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.backends.base import Backend
 from engine.certified import agreement_of, computed_precision, holds, required_cosine
-from engine.errors import CertificateError
+from engine.errors import BackendError, CertificateError, ManifestError
 from engine.golden import GoldenSet, GoldenText, closeness, minimum_cosine
-from engine.model import Agreement, BundleFile, FileRole, ModelBundle
+from engine.model import Agreement, BundleFile, FileRole, Manifest, ModelBundle
 from engine.scheduler import Scheduler
 from engine.tokenizer import Tokenizer
-from engine.types import FloatArray, Truncate
+from engine.types import Batch, FloatArray, Truncate
 
 _TEXTS = 5
 
@@ -74,6 +75,32 @@ def check_golden(
         if not np.array_equal(encoding.input_ids, text.input_ids):
             raise CertificateError(f"The tokenizer gives other ids for {text.name!r}.")
     _compare(texts, scheduler.submit(encodings).result().vectors, precision)
+
+
+def check_vocabulary(manifest: Manifest, tokenizer: Tokenizer, backend: Backend) -> None:
+    """Hold the manifest's vocabulary against the tokenizer and the model's own token table.
+
+    Runtimes need not notice an id without a row. So the last one is computed, after golden texts
+    have shown that the model works otherwise.
+
+    Raises:
+        ManifestError: a special token of every text lies outside, or the last id has no row.
+    """
+    size = manifest.vocabulary_size
+    last = tokenizer.last_id()
+    highest = int(last.input_ids.max())
+    if highest >= size:
+        raise ManifestError(
+            f"The manifest says {size} token ids, but the tokenizer gives the id {highest} to "
+            "every text. It was edited: make the bundle anew."
+        )
+    try:
+        backend.run(Batch((last,)))
+    except BackendError as exc:
+        raise ManifestError(
+            f"The manifest says {size} token ids, but the model has no vector for the id "
+            f"{size - 1}. It was edited: make the bundle anew."
+        ) from exc
 
 
 def _compare(texts: list[GoldenText], vectors: FloatArray, precision: str) -> None:

@@ -111,9 +111,16 @@ class Tokenizer:
         """The most tokens that a request of one input may have."""
         return min(self.max_input_tokens, self.max_request_tokens)
 
+    def last_id(self) -> Encoding:
+        """The last id of the vocabulary and the special ones, to see whether a model has it."""
+        return self._framed(self.vocabulary_size - 1)
+
     def shortest(self) -> Encoding:
         """One token and the special ones, to see whether a backend works."""
-        ids = np.concatenate([self._prefix, np.zeros(1, dtype=np.int32), self._suffix])
+        return self._framed(0)
+
+    def _framed(self, token_id: int) -> Encoding:
+        ids = np.concatenate([self._prefix, np.array([token_id], np.int32), self._suffix])
         return Encoding(ids[: self.max_input_tokens], truncated=False)
 
     def encode(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from engine.backends import open_openvino
+from engine.backends import open_onnx, open_openvino
 from engine.backends.base import Backend
 from engine.certified import agreement_of, computed_precision, holds
 from engine.errors import BundleError, ConfigurationError, EmbellamaError, IntegrityError
@@ -153,9 +153,7 @@ def open_run(bundle: ModelBundle, run: Run) -> Backend:
             max_input_tokens=manifest.max_input_tokens,
             max_batch_tokens=manifest.max_input_tokens,
         )
-    from engine.backends.onnx import OnnxBackend
-
-    return OnnxBackend(bundle.path(entry), precision=entry.precision or "fp32")
+    return open_onnx(bundle, entry)
 
 
 def measure(

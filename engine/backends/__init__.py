@@ -11,6 +11,7 @@ from engine.config import BackendChoice, EngineConfig
 from engine.cpu import has_bf16
 from engine.errors import ConfigurationError
 from engine.model import BundleFile, FileRole, ModelBundle
+from engine.onnx_external import check_external_files
 from engine.precisions import EXACT, EXACTNESS, EXPORTED_PRECISIONS
 
 _ROLES = {
@@ -209,11 +210,29 @@ def open_backend(
         )
     if choice.backend is BackendChoice.OPENVINO:
         return open_openvino(bundle, choice.file, threads=config.threads)
+    return open_onnx(bundle, choice.file, threads=config.threads, gpu=config.gpu)
+
+
+def open_onnx(
+    bundle: ModelBundle, file: BundleFile, *, threads: int | None = None, gpu: bool = False
+) -> Backend:
+    """Load an ONNX file into ONNX Runtime.
+
+    Raises:
+        ConfigurationError: this machine can't run it.
+        IntegrityError: it can't be loaded, or takes weights from a file that is not listed.
+    """
     from engine.backends.onnx import OnnxBackend
 
-    return OnnxBackend(
-        bundle.path(choice.file), precision=precision, threads=config.threads, gpu=config.gpu
-    )
+    _check_external_files(bundle, file)
+    precision = file.precision or "fp32"
+    return OnnxBackend(bundle.path(file), precision=precision, threads=threads, gpu=gpu)
+
+
+def _check_external_files(bundle: ModelBundle, file: BundleFile) -> None:
+    """The runtime opens whatever file it finds named: all must be among those that are hashed."""
+    data = bundle.manifest.file(FileRole.ONNX_DATA, file.precision)
+    check_external_files(bundle.path(file), () if data is None else (data.path,))
 
 
 def open_openvino(bundle: ModelBundle, file: BundleFile, *, threads: int | None = None) -> Backend:
@@ -230,6 +249,7 @@ def open_openvino(bundle: ModelBundle, file: BundleFile, *, threads: int | None 
             f"openvino can't be used: {exc}. Install the extra 'openvino', or start with "
             "--engine onnx."
         ) from exc
+    _check_external_files(bundle, file)
     return OpenVinoBackend(
         bundle.path(file), max_input_tokens=bundle.manifest.max_input_tokens, threads=threads
     )

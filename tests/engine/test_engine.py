@@ -22,6 +22,7 @@ from engine.errors import (
     FailedInputError,
     IntegrityError,
     InvalidInputError,
+    ManifestError,
     NonFiniteError,
     NotReadyError,
     OverloadedError,
@@ -35,6 +36,7 @@ from tests.engine.bundles import (
     CERTIFICATE,
     DIMENSIONS,
     TABLE,
+    VOCABULARY_SIZE,
     golden_row,
     write_bundle,
     write_golden,
@@ -426,6 +428,25 @@ def test_other_ids_than_the_certified_are_refused(bundle: Path) -> None:
     write_golden(bundle / "golden.json", [row])
     write_manifest(bundle)
     with pytest.raises(CertificateError, match="other ids for 'the cat'"):
+        Engine.open(bundle)
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [
+        (3, "the tokenizer gives the id 3 to every text"),
+        (VOCABULARY_SIZE + 1, f"the model has no vector for the id {VOCABULARY_SIZE}"),
+        (1 << 24, f"the model has no vector for the id {(1 << 24) - 1}"),
+        (1 << 40, "vocabulary_size: Input should be less than or equal to 16777216"),
+    ],
+)
+def test_a_vocabulary_that_the_model_has_not_is_refused(
+    size: int, reason: str, bundle: Path
+) -> None:
+    """An id without a row in the model's table would get some vector, or fail each request."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps(manifest | {"vocabulary_size": size}))
+    with pytest.raises(ManifestError, match=reason):
         Engine.open(bundle)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -84,6 +86,66 @@ def test_a_bundle_that_was_cleaned_by_halves_is_made_again(
     (copy / "model.onnx").unlink()
     assert ensure_default_bundle(tmp_path, progress=print) == copy
     ModelBundle.open(copy).verify_hashes()
+
+
+@pytest.fixture
+def cached(default_bundle: ModelBundle, tmp_path: Path) -> Path:
+    """A cache of its own, with the bundle's manifest and files of the right sizes."""
+    copy = tmp_path / default_bundle.directory.name
+    copy.mkdir()
+    shutil.copy(default_bundle.directory / "manifest.json", copy)
+    for entry in default_bundle.manifest.files:
+        with (copy / entry.path).open("wb") as file:
+            file.truncate(entry.bytes)
+    return copy
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "another"),
+        ("weights_sha256", None),
+        ("dimensions", 383),
+        ("fingerprint", "0" * 32),
+    ],
+)
+def test_another_model_in_its_place_is_not_served(field: str, value: object, cached: Path) -> None:
+    manifest = json.loads((cached / "manifest.json").read_text())
+    manifest[field] = value
+    if field == "fingerprint":
+        del manifest["weights_sha256"]  # or it would be computed anew, and differ
+    (cached / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(IntegrityError, match=f"{field} is {value}, not .* Remove it"):
+        ensure_default_bundle(cached.parent, progress=print)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", [".", "model.onnx_data"])
+def test_a_cache_that_others_may_write_is_not_served(name: str, cached: Path) -> None:
+    path = cached / name
+    path.chmod(path.stat().st_mode | 0o002)
+    with pytest.raises(IntegrityError, match=f"chmod -R go-w {cached}"):
+        ensure_default_bundle(cached.parent, progress=print)
+
+
+@pytest.mark.model
+@pytest.mark.skipif(os.geteuid() != 0, reason="not checked: only root can give files away")
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "is_served"),
+    [(0, 0, 0o775, True), (12345, 0, 0o755, False), (0, 12345, 0o775, False)],
+    ids=["of root", "of another user", "of a group"],
+)
+def test_whose_cache_is_served(
+    owner: int, group: int, mode: int, is_served: bool, cached: Path
+) -> None:
+    os.chown(cached, owner, group)
+    cached.chmod(mode)
+    if is_served:
+        assert ensure_default_bundle(cached.parent, progress=print) == cached
+    else:
+        with pytest.raises(IntegrityError, match=f"Remove {cached}"):
+            ensure_default_bundle(cached.parent, progress=print)
 
 
 @pytest.mark.model
