@@ -69,7 +69,7 @@ class Engine:
         self.max_input_tokens = tokenizer.max_input_tokens
         self.reason = "the backend was given"
         """Why this backend was chosen, in one sentence for the log."""
-        self._dimensions = (manifest.dimensions, *manifest.matryoshka_dimensions)
+        self._dimensions = manifest.allowed_dimensions
         self._tokenize_line = TokenizeLine(config.max_queue_tokens)
         self._weights = weights
         self._runner = Runner(backend, manifest, config, tokenizer.shortest(), weights)
@@ -301,7 +301,7 @@ class Engine:
 
     def _checked_dimensions(self, dimensions: int | None) -> int:
         if dimensions is None:
-            return self.manifest.dimensions
+            return self.manifest.output_dimensions
         if dimensions not in self._dimensions:
             raise DimensionsError(dimensions=dimensions, allowed=sorted(set(self._dimensions)))
         return dimensions

@@ -101,6 +101,8 @@ class Manifest(_Frozen):
     """Rows of the model's token table: an input's ids lie below it."""
     dimensions: int = Field(ge=1, le=MOST_DIMENSIONS)
     matryoshka_dimensions: tuple[int, ...] = ()
+    default_dimensions: int | None = Field(None, ge=1)
+    """What vectors are cut to where a request says nothing; None for all `dimensions`."""
     prompts: dict[str, str] = {}
     """Texts that are put in front of an input, by name."""
     default_prompt_name: str | None = None
@@ -123,7 +125,31 @@ class Manifest(_Frozen):
         for size in self.matryoshka_dimensions:
             if not 1 <= size <= self.dimensions:
                 raise ValueError(f"matryoshka_dimensions: {size} is not within {self.dimensions}")
+        if self.output_dimensions > self.dimensions:
+            raise ValueError(
+                f"default_dimensions: {self.default_dimensions} is not within {self.dimensions}"
+            )
         return self
+
+    @property
+    def output_dimensions(self) -> int:
+        """Numbers in a vector where a request says nothing of it."""
+        return self.default_dimensions or self.dimensions
+
+    @property
+    def listed_dimensions(self) -> tuple[int, ...]:
+        """The sizes that are worth telling: those that the model was trained for, or all."""
+        return (
+            self.matryoshka_dimensions
+            if self.default_dimensions is None
+            else self.allowed_dimensions
+        )
+
+    @property
+    def allowed_dimensions(self) -> tuple[int, ...]:
+        """All sizes that a request may ask for, largest first."""
+        sizes = {self.dimensions, self.output_dimensions, *self.matryoshka_dimensions}
+        return tuple(sorted(sizes, reverse=True))
 
     def file(self, role: FileRole, precision: str | None = None) -> BundleFile | None:
         """The first file of this role, and of this precision unless None."""
@@ -194,6 +220,7 @@ class ModelBundle:
             max_input_tokens=manifest.max_input_tokens,
             prompts=manifest.prompts,
             default_prompt_name=manifest.default_prompt_name,
+            default_dimensions=manifest.default_dimensions,
         )
         if actual != manifest.fingerprint:
             raise ManifestError(
@@ -223,6 +250,7 @@ def fingerprint(
     max_input_tokens: int,
     prompts: dict[str, str],
     default_prompt_name: str | None = None,
+    default_dimensions: int | None = None,
 ) -> str:
     """Identify a vector space: 32 hex digits over all that decides a text's vector.
 
@@ -239,6 +267,8 @@ def fingerprint(
     }
     if default_prompt_name is not None:
         parts["default_prompt_name"] = default_prompt_name
+    if default_dimensions is not None:
+        parts["default_dimensions"] = default_dimensions
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 

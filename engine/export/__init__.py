@@ -4,5 +4,5 @@ Nothing here is imported by a server that has its bundle, except `default_model`
 the rest only when it has to build.
 """
 
-EXPORTER_VERSION = 5
+EXPORTER_VERSION = 6
 """Raised when the same source gives other files or another manifest: cached bundles are remade."""

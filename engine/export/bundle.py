@@ -119,6 +119,8 @@ def _check_sizes(manifest: Manifest, golden: GoldenSet) -> None:
 def _manifest(source: ModelSource, tokenizer: BundleFile) -> Manifest:
     """The manifest without weights, made first so that a wrong option fails at once."""
     facts = source.facts
+    cut = facts.default_dimensions
+    default_dimensions = cut if cut is not None and cut < source.dimensions else None
     values = {
         "schema": 1,
         "name": facts.name,
@@ -129,6 +131,7 @@ def _manifest(source: ModelSource, tokenizer: BundleFile) -> Manifest:
         "vocabulary_size": source.vocabulary_size,
         "dimensions": source.dimensions,
         "matryoshka_dimensions": facts.matryoshka_dimensions,
+        "default_dimensions": default_dimensions,
         "prompts": dict(facts.prompts),
         "default_prompt_name": facts.default_prompt_name,
         "files": (tokenizer,),
@@ -142,6 +145,7 @@ def _manifest(source: ModelSource, tokenizer: BundleFile) -> Manifest:
             max_input_tokens=facts.max_input_tokens,
             prompts=dict(facts.prompts),
             default_prompt_name=facts.default_prompt_name,
+            default_dimensions=default_dimensions,
         ),
     }
     try:

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from engine.errors import ExportError
+from engine.export.json_files import Json, read_json, read_json_object
+from engine.export.sentence_files import SentenceFacts, read_sentence_files
+from engine.export.tokenizer_files import read_tokenizer
 from engine.types import Pooling
 
-Json: TypeAlias = dict[str, Any]
-
-_POOLING_OF_MODE = {
-    "cls_token": Pooling.CLS,
-    "cls": Pooling.CLS,
-    "mean_tokens": Pooling.MEAN,
-    "mean": Pooling.MEAN,
-    "lasttoken": Pooling.LAST_TOKEN,
-}
-_MODE_PREFIX = "pooling_mode_"
 _MATRYOSHKA_KEYS = ("matryoshka_dimensions", "matryoshka_dims")
 _POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta"})
 """Model types whose positions count from the padding token's id + 1."""
+_WITHOUT_CODE = frozenset({"bert", "roberta", "xlm-roberta"})
+"""Model types that are computed here as transformers' own classes compute them."""
 _NO_LIMIT = 1 << 20
 """Tokenizers without a limit state 1e30; anything from here on is not a limit."""
 
@@ -33,19 +25,26 @@ class Checkpoint:
     """What a checkpoint directory says about its model.
 
     `pooling` is None where no sentence-transformers files state one. `tokenizer_json` is the text
-    of `tokenizer.json` without truncation and padding: those are the engine's.
+    of `tokenizer.json` as transformers would change it, without truncation and padding: those are
+    the engine's. `notes` say what was changed.
     """
 
     directory: Path
     config: Json
+    """config.json with the arguments that sentence-transformers' files give."""
+    config_arguments: tuple[str, ...]
+    """Names of these."""
     weights: tuple[Path, ...]
     tokenizer_json: str
     pooling: Pooling | None
     normalize: bool
+    similarity: str | None
     max_input_tokens: int
     prompts: dict[str, str]
     default_prompt_name: str | None
     matryoshka_dimensions: tuple[int, ...]
+    default_dimensions: int | None
+    notes: tuple[str, ...]
 
     @property
     def model_type(self) -> str:
@@ -54,9 +53,7 @@ class Checkpoint:
         Jina's checkpoints of version 2 call themselves `bert`, but have no positions that BERT
         could look up; they are `jina_bert_v2` here.
         """
-        kind = str(self.config.get("model_type", ""))
-        alibi = self.config.get("position_embedding_type") == "alibi"
-        return "jina_bert_v2" if kind == "bert" and alibi else kind
+        return _model_type(self.config)
 
     @classmethod
     def open(cls, directory: Path, *, needs_weights: bool = True) -> Checkpoint:
@@ -65,70 +62,58 @@ class Checkpoint:
         Raises:
             ExportError: a file is missing or says what this exporter can't honour.
         """
-        config = _read_json(directory / "config.json")
-        modules = _modules(directory)
-        sentence = _read_optional_json(directory / "config_sentence_transformers.json")
-        prompts = {str(key): str(value) for key, value in sentence.get("prompts", {}).items()}
-        default = sentence.get("default_prompt_name")
+        sentence = read_sentence_files(directory)
+        config = read_json_object(directory / "config.json") | sentence.config
+        _refuse_code(directory, config)
+        tokenizer = read_tokenizer(
+            directory, config, sentence.tokenizer, do_lower_case=sentence.do_lower_case
+        )
         return cls(
             directory=directory,
             config=config,
+            config_arguments=tuple(sentence.config),
             weights=_weight_files(directory) if needs_weights else (),
-            tokenizer_json=_tokenizer_json(directory / "tokenizer.json"),
-            pooling=_pooling(directory, modules),
-            normalize="Normalize" in modules,
-            max_input_tokens=_max_input_tokens(directory, config),
-            prompts={name: text for name, text in prompts.items() if text},
-            default_prompt_name=default if prompts.get(default or "") else None,
-            matryoshka_dimensions=_matryoshka(config | sentence),
+            tokenizer_json=tokenizer.tokenizer_json,
+            pooling=sentence.pooling,
+            normalize=sentence.normalize,
+            similarity=sentence.similarity,
+            max_input_tokens=_max_input_tokens(directory, config, sentence, tokenizer.limit),
+            prompts=sentence.prompts,
+            default_prompt_name=sentence.default_prompt_name,
+            matryoshka_dimensions=_matryoshka(config | sentence.model),
+            default_dimensions=sentence.truncate_dim,
+            notes=tokenizer.notes,
         )
 
 
-def _modules(directory: Path) -> dict[str, str]:
-    """Directories of the sentence-transformers modules by class name; empty where not stated."""
-    path = directory / "modules.json"
-    if not path.exists():
-        return {}
-    rows = _read_json(path)
-    modules = {row["type"].rsplit(".", 1)[-1]: str(row["path"]) for row in rows}
-    unknown = set(modules) - {"Transformer", "Pooling", "Normalize"}
-    if unknown:
+def _model_type(config: Json) -> str:
+    kind = str(config.get("model_type", ""))
+    alibi = config.get("position_embedding_type") == "alibi"
+    return "jina_bert_v2" if kind == "bert" and alibi else kind
+
+
+def _refuse_code(directory: Path, config: Json) -> None:
+    """Refuse what changes a model from without: an adapter, or code of its own."""
+    if (directory / "adapter_config.json").exists():
         raise ExportError(
-            f"{path} has modules that can't be exported: {', '.join(sorted(unknown))}. "
-            "Only Transformer, Pooling and Normalize can."
+            f"{directory} has an adapter (adapter_config.json). Merge it into the weights first: "
+            "model.merge_and_unload()."
         )
-    return modules
-
-
-def _pooling(directory: Path, modules: Mapping[str, str]) -> Pooling | None:
-    if "Pooling" not in modules:
-        return None
-    path = directory / modules["Pooling"] / "config.json"
-    config = _read_json(path)
-    if config.get("include_prompt") is False:
+    code = config.get("auto_map") or {}
+    if "AutoModel" in code and _model_type(config) in _WITHOUT_CODE:
         raise ExportError(
-            f"{path} leaves the prompt's tokens out of pooling (include_prompt: false), "
-            "which is not supported."
+            f"{directory / 'config.json'} says that its model has code of its own "
+            f"(auto_map: {code['AutoModel']}): what it computes is not known here."
         )
-    modes = [
-        key.removeprefix(_MODE_PREFIX)
-        for key, value in config.items()
-        if key.startswith(_MODE_PREFIX) and value is True
-    ]
-    modes = modes or [str(config.get("pooling_mode", ""))]
-    if len(modes) != 1 or modes[0] not in _POOLING_OF_MODE:
-        raise ExportError(
-            f"{path} asks for the pooling {' + '.join(modes) or 'none'}. "
-            f"Supported: one of {', '.join(_POOLING_OF_MODE)}."
-        )
-    return _POOLING_OF_MODE[modes[0]]
 
 
-def _max_input_tokens(directory: Path, config: Json) -> int:
+def _max_input_tokens(
+    directory: Path, config: Json, sentence: SentenceFacts, limit: int | None
+) -> int:
     """What sentence-transformers states, else the tokenizer's, never more than positions allow."""
-    stated = _read_optional_json(directory / "sentence_bert_config.json").get("max_seq_length")
-    if not stated:
-        stated = _read_optional_json(directory / "tokenizer_config.json").get("model_max_length")
+    stated = sentence.max_seq_length if sentence.max_seq_length is not None else limit
+    if "model_max_length" in sentence.tokenizer:
+        stated = limit
     positions = config.get("max_position_embeddings") or config.get("n_positions")
     if positions and config.get("model_type") in _POSITIONS_AFTER_PADDING:
         positions -= int(config.get("pad_token_id") or 0) + 1
@@ -139,20 +124,13 @@ def _max_input_tokens(directory: Path, config: Json) -> int:
     return min(limits)
 
 
-def _tokenizer_json(path: Path) -> str:
-    document = _read_json(path)
-    document["truncation"] = None
-    document["padding"] = None
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-
-
 def _weight_files(directory: Path) -> tuple[Path, ...]:
     single = directory / "model.safetensors"
     index = directory / "model.safetensors.index.json"
     if single.exists():
         names = {single.name}
     elif index.exists():
-        names = set(_read_json(index)["weight_map"].values())
+        names = set(read_json(index)["weight_map"].values())
     else:
         raise ExportError(f"{directory} has no model.safetensors and no index of its parts.")
     missing = sorted(name for name in names if not (directory / name).is_file())
@@ -166,17 +144,3 @@ def _matryoshka(config: Json) -> tuple[int, ...]:
         if config.get(key):
             return tuple(sorted({int(value) for value in config[key]}, reverse=True))
     return ()
-
-
-def _read_json(path: Path) -> Any:  # noqa: ANN401 - the file decides
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as exc:
-        raise ExportError(f"{path} can't be read: {exc.strerror or exc}.") from exc
-    except ValueError as exc:
-        raise ExportError(f"{path} is not valid JSON: {exc}.") from exc
-
-
-def _read_optional_json(path: Path) -> Json:
-    document: Json = _read_json(path) if path.exists() else {}
-    return document

@@ -37,6 +37,7 @@ def open_bundle(opening: Opening) -> ModelSource:
         prompts=manifest.prompts,
         default_prompt_name=manifest.default_prompt_name,
         matryoshka_dimensions=manifest.matryoshka_dimensions,
+        default_dimensions=manifest.default_dimensions,
     )
     return ModelSource(
         facts=facts.changed_by(options),

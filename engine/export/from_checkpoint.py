@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
-from engine.errors import UnsupportedArchitectureError
+from engine.errors import ExportError, UnsupportedArchitectureError
 from engine.export.architectures import architecture_of_checkpoint
 from engine.export.checkpoint import Checkpoint
 from engine.export.gguf_file import GgufFile
 from engine.export.gguf_tokenizer import tokenizer_of_gguf
 from engine.export.gguf_writer import write_gguf
 from engine.export.model_source import ModelSource, Opening, check_length, sizes
+from engine.export.normalization import normalization
 from engine.export.options import Facts
 from engine.export.tokenizer_check import difference_to_own
 from engine.export.weights import weights_sha256
 
 
 def facts_of(checkpoint: Checkpoint, opening: Opening) -> Facts:
-    """What a directory says of its model, with the given options in its place."""
+    """What a directory says of its model, with the given options in its place.
+
+    Raises:
+        ExportError: they contradict each other.
+    """
+    normalize, notes = normalization(
+        opening.options.normalize, stated=checkpoint.normalize, similarity=checkpoint.similarity
+    )
+    if checkpoint.default_dimensions is not None and not normalize:
+        raise ExportError(
+            f"{checkpoint.directory} asks for truncate_dim={checkpoint.default_dimensions} of "
+            "vectors that are not normalised; a cut is always normalised here. Give --normalize, "
+            "or take truncate_dim out of a copy."
+        )
+    notes = (*checkpoint.notes, *notes)
+    for note in notes:
+        opening.progress(note)
     return Facts(
         name=opening.path.resolve().name,
         pooling=checkpoint.pooling,
-        normalize=checkpoint.normalize,
+        normalize=normalize,
         max_input_tokens=checkpoint.max_input_tokens,
         prompts=checkpoint.prompts,
         default_prompt_name=checkpoint.default_prompt_name,
         matryoshka_dimensions=checkpoint.matryoshka_dimensions,
+        default_dimensions=checkpoint.default_dimensions,
+        notes=notes,
     ).changed_by(opening.options)
 
 
@@ -44,7 +63,13 @@ def open_checkpoint(opening: Opening) -> ModelSource:
         return open_with_optimum(checkpoint, facts, opening, exc)
     opening.progress("reading the checkpoint's weights ...")
     master = opening.work / "checkpoint.gguf"
-    write_gguf(checkpoint, master, name=facts.name, pooling=facts.required_pooling)
+    write_gguf(
+        checkpoint,
+        master,
+        name=facts.name,
+        pooling=facts.required_pooling,
+        normalize=facts.normalize,
+    )
     file = GgufFile(master)
     check_length(file, facts)
     dimensions, vocabulary_size = sizes(file)
@@ -58,5 +83,8 @@ def open_checkpoint(opening: Opening) -> ModelSource:
         default_gguf=("f32",),
         default_onnx=("fp32",),
         gguf={"f32": master},
-        notes=difference_to_own(tokenizer_of_gguf(file), checkpoint.tokenizer_json),
+        notes=(
+            *facts.notes,
+            *difference_to_own(tokenizer_of_gguf(file), checkpoint.tokenizer_json),
+        ),
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gguf
 
 from engine.errors import ExportError, UnsupportedArchitectureError
 from engine.export.architectures import architecture_of_gguf
 from engine.export.gguf_file import GgufFile
 from engine.export.gguf_tokenizer import tokenizer_of_gguf
+from engine.export.gguf_writer import NORMALIZE_KEY
 from engine.export.known_models import known_model
 from engine.export.model_source import ModelSource, Opening, check_length, sizes
+from engine.export.normalization import normalization
 from engine.export.options import ExportOptions, Facts
 from engine.export.tokenizer_check import compare_with_llama_cpp
 from engine.export.vocabulary_check import check_vocabulary
@@ -32,7 +36,8 @@ _NOT_KNOWN = (
 def open_gguf(opening: Opening) -> ModelSource:
     """Read a GGUF file of any quantisation.
 
-    GGUF says nothing of normalisation; vectors are normalised unless an option says otherwise.
+    GGUF says nothing of normalisation, so that vectors are normalised by the rule for all sources,
+    unless the file was made here of a model whose vectors are not.
 
     Raises:
         ExportError: the file is damaged, is no embedding model, or lacks something.
@@ -42,6 +47,12 @@ def open_gguf(opening: Opening) -> ModelSource:
     _check_purpose(file)
     architecture_of_gguf(file.architecture).check(file)
     facts, notes = _facts(file, opening.options)
+    normalize, said = normalization(
+        opening.options.normalize,
+        stated=None,
+        keeps_lengths=file.optional(NORMALIZE_KEY) is False,
+    )
+    facts, notes = replace(facts, normalize=normalize), (*notes, *said)
     for note in notes:
         opening.progress(note)
     check_length(file, facts)

@@ -52,6 +52,12 @@ def source_of_onnx(directory: Path, checkpoint: Checkpoint, facts: Facts) -> Mod
         ExportError: the file is damaged, or has its weights in several files.
         IntegrityError: the graph is not one that the backend can run.
     """
+    if checkpoint.config_arguments:
+        raise ExportError(
+            f"sentence-transformers' files of {directory} change config.json "
+            f"({', '.join(checkpoint.config_arguments)}), which a ready ONNX file doesn't follow. "
+            "State it in config.json of a copy, and write the ONNX file anew."
+        )
     pooling = facts.required_pooling
     file = _read(next(directory / name for name in ONNX_PATHS if (directory / name).is_file()))
     reference = OnnxReference(file)
@@ -67,6 +73,7 @@ def source_of_onnx(directory: Path, checkpoint: Checkpoint, facts: Facts) -> Mod
         default_gguf=(),
         default_onnx=(file.precision,),
         onnx=(file,),
+        notes=facts.notes,
     )
 
 

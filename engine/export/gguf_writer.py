@@ -19,12 +19,22 @@ _POOLING_TYPE = {
     Pooling.LAST_TOKEN: gguf.PoolingType.LAST,
 }
 _F32 = "f32"
+NORMALIZE_KEY = "embellama.normalize"
+"""False in a file whose model's vectors keep their length; else not there."""
 
 
 def write_gguf(
-    checkpoint: Checkpoint, path: Path, *, name: str, pooling: Pooling, precision: str = _F32
+    checkpoint: Checkpoint,
+    path: Path,
+    *,
+    name: str,
+    pooling: Pooling,
+    normalize: bool = True,
+    precision: str = _F32,
 ) -> None:
     """Write the checkpoint's weights, hyperparameters and vocabulary to a new GGUF file.
+
+    GGUF has no key for vectors that are not normalised, which is rare, so they get one of ours.
 
     Raises:
         UnsupportedArchitectureError: no exporter knows the checkpoint's model type.
@@ -42,6 +52,8 @@ def write_gguf(
     writer.add_name(name)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     writer.add_pooling_type(_POOLING_TYPE[pooling])
+    if not normalize:
+        writer.add_bool(NORMALIZE_KEY, normalize)
     architecture.add_hyperparameters(writer, checkpoint.config)
     add_vocabulary(writer, vocabulary)
     for tensor, source in architecture.checkpoint_tensors(checkpoint.config, weights.names).items():

@@ -49,6 +49,10 @@ class Facts:
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt_name: str | None = None
     matryoshka_dimensions: tuple[int, ...] = ()
+    default_dimensions: int | None = None
+    """What vectors are cut to where a request says nothing; None for not at all."""
+    notes: tuple[str, ...] = ()
+    """What the source's user should know of how these were found."""
 
     def changed_by(self, options: ExportOptions) -> Facts:
         """These facts, with the given options in their place.

@@ -62,7 +62,7 @@ class LambdaLimits:
     def describe(self, scope: Scope, engine: Engine) -> dict[str, object]:
         """The limits as this request's gateway has them."""
         allowance = _allowance(scope)
-        full = engine.manifest.dimensions
+        full = engine.manifest.output_dimensions
         most = engine.config.max_client_batch_size
         return {
             "max_request_bytes": allowance.request_bytes,

@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--normalize",
         action=argparse.BooleanOptionalAction,
-        help="scale vectors to length 1 (default: what the source says; a GGUF file: yes)",
+        help="scale vectors to length 1 (default: yes, unless the source says that its similarity "
+        "counts lengths)",
     )
     parser.add_argument(
         "--max-input-tokens",
@@ -129,7 +130,7 @@ def _local(source: str) -> Path:
 
 def _prompt(text: str) -> tuple[str, str]:
     name, separator, prompt = text.partition("=")
-    if not name or not separator or not prompt:
+    if not name or not separator:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=TEXT")
     return name, prompt
 

@@ -90,10 +90,10 @@ async def _embed(
 
 
 def _answer_to(wanted: EmbeddingsRequest, engine: Engine) -> WantedAnswer:
-    full = engine.manifest.dimensions
+    manifest = engine.manifest
     return WantedAnswer(
         inputs=min(wanted.input_count, engine.config.max_client_batch_size),
-        dimensions=min(wanted.dimensions or full, full),
+        dimensions=min(wanted.dimensions or manifest.output_dimensions, manifest.dimensions),
         encoding_format=wanted.encoding_format,
     )
 

@@ -62,8 +62,8 @@ def _details(model: ServedModel, platform: PlatformLimits, scope: Scope) -> dict
     manifest = engine.manifest
     return {
         "space": engine.space,
-        "dimensions": manifest.dimensions,
-        "matryoshka_dimensions": list(manifest.matryoshka_dimensions),
+        "dimensions": manifest.output_dimensions,
+        "matryoshka_dimensions": list(manifest.listed_dimensions),
         "limits": {
             "max_input_tokens": engine.max_input_tokens,
             "max_client_batch_size": engine.config.max_client_batch_size,

@@ -40,7 +40,7 @@ def _describe(engine: Engine) -> dict[str, object]:
         "device": engine.backend.device,
         "threads": engine.config.threads or available_cpus(),
         "space": engine.space,
-        "dimensions": engine.manifest.dimensions,
+        "dimensions": engine.manifest.output_dimensions,
         "max_input_tokens": engine.max_input_tokens,
     }
 

@@ -17,12 +17,12 @@ from engine.export.vocabulary.base import (
 def byte_level_bpe(document: Json, size: int) -> Vocabulary:
     """GPT-2's byte-level BPE, as RoBERTa has it."""
     model, splitter = document["model"], document["pre_tokenizer"] or {}
-    expected = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+    expected = {"type": "ByteLevel", "use_regex": True}
     found = {"use_regex": True, **splitter}
     if any(found.get(key) != value for key, value in expected.items()) or document["normalizer"]:
         raise ExportError(
-            "Only byte-level BPE without a normalizer and without a space put before the text "
-            "is supported; the tokenizer asks for something else."
+            "Only byte-level BPE without a normalizer is supported; the tokenizer asks for "
+            f"the splitter {splitter or None} after the normalizer {document['normalizer']}."
         )
     for key in ("continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "dropout"):
         if model.get(key):
@@ -37,6 +37,7 @@ def byte_level_bpe(document: Json, size: int) -> Vocabulary:
         tokens=tuple(tokens),
         types=tuple(types),
         special_ids=special_ids,
-        flags=frame(document, special_ids),
+        flags=frame(document, special_ids)
+        | ({"add_space_prefix": True} if splitter.get("add_prefix_space") else {}),
         merges=tuple(merges),
     )

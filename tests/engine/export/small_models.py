@@ -31,6 +31,7 @@ def copy_checkpoint(
     *,
     config: Mapping[str, object] | None = None,
     tokenizer: Callable[[Any], object] | None = None,
+    tokenizer_class: str | None = None,
     weights: Callable[[Arrays], object] | None = None,
 ) -> Path:
     """Copy a small checkpoint; a key of `config` that is None is taken out."""
@@ -38,6 +39,9 @@ def copy_checkpoint(
     _edit(directory / "config.json", lambda document: _change(document, config or {}))
     if tokenizer is not None:
         _edit(directory / "tokenizer.json", tokenizer)
+    if tokenizer_class is not None:
+        kind = {"tokenizer_class": tokenizer_class}
+        _edit(directory / "tokenizer_config.json", lambda document: document.update(kind))
     if weights is not None:
         path = directory / "model.safetensors"
         arrays = safetensors.numpy.load_file(path)

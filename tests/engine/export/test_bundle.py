@@ -87,7 +87,7 @@ def test_a_default_prompt_goes_before_the_golden_texts(
     (bert_directory / "config_sentence_transformers.json").write_text(json.dumps(sentence))
     (tmp_path / "x").mkdir()
     manifest = write_bundle(bert_directory, tmp_path / "x", OPTIONS, print)
-    assert (manifest.default_prompt_name, manifest.prompts) == ("q", {"q": "query: "})
+    assert (manifest.default_prompt_name, manifest.prompts) == ("q", {"q": "query: ", "d": ""})
     with Engine.open(tmp_path / "x") as engine:
         text, *_ = GoldenSet.load(tmp_path / "x" / "golden.json").texts
         expected = engine.tokenizer.encode(text.text, prompt_name="q")[0].input_ids

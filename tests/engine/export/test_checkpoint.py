@@ -88,7 +88,8 @@ def test_prompts_and_the_default_prompt(bert_directory: Path) -> None:
         default_prompt_name="query",
     )
     checkpoint = Checkpoint.open(bert_directory)
-    assert (checkpoint.prompts, checkpoint.default_prompt_name) == ({"query": "query: "}, "query")
+    prompts = {"query": "query: ", "document": ""}
+    assert (checkpoint.prompts, checkpoint.default_prompt_name) == (prompts, "query")
 
 
 def test_a_default_prompt_without_text_is_none(bert_directory: Path) -> None:

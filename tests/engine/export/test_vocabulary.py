@@ -8,9 +8,11 @@ from typing import Any
 
 import gguf
 import pytest
+import tokenizers
 
 from engine.errors import ExportError
 from engine.export.gguf_file import GgufFile
+from engine.export.gguf_tokenizer import tokenizer_of_gguf
 from engine.export.vocabulary import read_vocabulary
 from tests.engine.export.small_models import CHECKPOINTS, SMALL, copy_checkpoint, to_gguf
 
@@ -113,7 +115,6 @@ def _set(*path: str, value: object) -> Callable[[Any], None]:
         ("xlm-roberta", _set("post_processor", value=None), "around a text"),
         ("roberta", _set("post_processor", value=None), "around a text"),
         ("roberta", _set("normalizer", value={"type": "NFC"}), "normalizer"),
-        ("roberta", _set("pre_tokenizer", "add_prefix_space", value=True), "space"),
         ("roberta", _set("pre_tokenizer", "use_regex", value=False), "byte-level"),
         ("roberta", _set("pre_tokenizer", value={"type": "Whitespace"}), "byte-level"),
         ("roberta", _set("model", "end_of_word_suffix", value="</w>"), "end_of_word_suffix"),
@@ -122,7 +123,9 @@ def _set(*path: str, value: object) -> Callable[[Any], None]:
 def test_a_tokenizer_that_a_gguf_file_can_not_state_is_refused(
     name: str, change: Callable[[Any], None], message: str, tmp_path: Path
 ) -> None:
-    checkpoint = copy_checkpoint(name, tmp_path / "checkpoint", tokenizer=change)
+    checkpoint = copy_checkpoint(
+        name, tmp_path / "checkpoint", tokenizer=change, tokenizer_class="PreTrainedTokenizerFast"
+    )
     with pytest.raises(ExportError, match=message):
         to_gguf(checkpoint, tmp_path / "model.gguf")
 
@@ -146,3 +149,18 @@ def test_steps_of_a_normalizer_that_llama_cpp_has_are_read() -> None:
     document["normalizer"] = charsmap
     vocabulary = read_vocabulary(json.dumps(document), 1500)
     assert vocabulary.flags["remove_extra_whitespaces"] is False
+
+
+def test_a_space_before_the_text_comes_back_from_a_gguf_file(tmp_path: Path) -> None:
+    change = _set("pre_tokenizer", "add_prefix_space", value=True)
+    checkpoint = copy_checkpoint(
+        "roberta",
+        tmp_path / "checkpoint",
+        tokenizer=change,
+        tokenizer_class="PreTrainedTokenizerFast",
+    )
+    own = tokenizers.Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    made = tokenizer_of_gguf(to_gguf(checkpoint, tmp_path / "model.gguf"))
+    texts = ("bread", " bread", "the best bread", "Brot")
+    assert [made.encode(text).ids for text in texts] == [own.encode(text).ids for text in texts]
+    assert own.encode("bread").ids == own.encode(" bread").ids

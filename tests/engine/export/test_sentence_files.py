@@ -1,0 +1,85 @@
+"""Files of sentence-transformers that are not what they should be, each named in one line.
+
+What they say, beside what sentence-transformers makes of it, is in tests/parity.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ExportError
+from engine.export.checkpoint import Checkpoint
+from engine.export.from_onnx import source_of_onnx
+from engine.export.options import Facts
+from engine.types import Pooling
+
+_SENTENCE, _MODEL = "sentence_bert_config.json", "config_sentence_transformers.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("modules.json", {}, "modules.json"),
+        ("modules.json", [{"path": ""}], "modules.json"),
+        ("modules.json", ["x"], "modules.json"),
+        ("modules.json", [], "none"),
+        ("1_Pooling/config.json", [], "list"),
+        ("1_Pooling/config.json", {"pooling_mode": 3}, "the pooling 3"),
+        (_SENTENCE, [1], "list"),
+        (_SENTENCE, {"max_seq_length": "many"}, "'many'"),
+        (_SENTENCE, {"tokenizer_args": 3}, "processor_kwargs=3"),
+        (_SENTENCE, {"model_args": {"quantization_config": {}}}, "quantization_config"),
+        (_SENTENCE, {"tokenizer_args": {"vocab_file": "x"}}, "vocab_file"),
+        (_MODEL, {"prompts": ["a"]}, "prompts"),
+        (_MODEL, {"prompts": {"query": 3}}, "'query'=3"),
+        (_MODEL, {"prompts": {"a": "b"}, "default_prompt_name": 3}, "default_prompt_name=3"),
+        (_MODEL, {"truncate_dim": "8"}, "truncate_dim='8'"),
+        (_MODEL, {"truncate_dim": 0}, "truncate_dim=0"),
+        (_MODEL, {"similarity_fn_name": ["dot"]}, "similarity_fn_name"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"x": 1}}, "added_tokens_decoder"),
+        ("tokenizer_config.json", {"model_max_length": "long"}, "'long'"),
+        ("tokenizer_config.json", {"auto_map": ["a", "b"]}, "auto_map"),
+        ("tokenizer.json", {"model": {}}, "tokenizer.json"),
+        ("tokenizer.json", [], "tokenizer.json"),
+        ("2_Normalize/config.json", {"module_output_name": "x"}, "module_output_name='x'"),
+    ],
+)
+def test_what_can_not_be_read_is_named(
+    name: str, content: object, words: str, bert_directory: Path
+) -> None:
+    (bert_directory / name).parent.mkdir(exist_ok=True)
+    (bert_directory / name).write_text(json.dumps(content))
+    with pytest.raises(ExportError) as caught:
+        Checkpoint.open(bert_directory)
+    assert words in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [({"document": None}, ""), ({"document": ""}, ""), ({"document": "d: "}, "d: ")],
+)
+def test_a_prompt_may_be_empty(
+    stated: dict[str, str | None], expected: str, bert_directory: Path
+) -> None:
+    (bert_directory / _MODEL).write_text(json.dumps({"prompts": stated}))
+    assert Checkpoint.open(bert_directory).prompts == {"document": expected}
+
+
+def test_what_was_changed_is_told(bert_directory: Path) -> None:
+    path = bert_directory / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"do_lower_case": False}))
+    (note,) = Checkpoint.open(bert_directory).notes
+    assert "normalizer" in note
+    assert "tokenizer_config.json" in note
+
+
+def test_a_ready_onnx_file_does_not_follow_arguments(bert_directory: Path) -> None:
+    path = bert_directory / _SENTENCE
+    path.write_text(json.dumps({"config_args": {"layer_norm_eps": 0.1}}))
+    facts = Facts(name="small", pooling=Pooling.CLS, normalize=True, max_input_tokens=8)
+    with pytest.raises(ExportError, match="layer_norm_eps"):
+        source_of_onnx(bert_directory, Checkpoint.open(bert_directory), facts)
