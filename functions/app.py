@@ -23,6 +23,7 @@ from functions.middleware.cors import CorsMiddleware
 from functions.middleware.deadline import DeadlineMiddleware
 from functions.middleware.errors import ErrorMiddleware
 from functions.middleware.head import HeadMiddleware
+from functions.middleware.host import HostMiddleware
 from functions.middleware.observe import ObserveMiddleware, RequestObserver
 from functions.middleware.path import PathMiddleware
 from functions.middleware.rate_limit import RateLimitMiddleware
@@ -52,8 +53,18 @@ def create_app(
     models: Engine | ModelRegistry,
     platform: PlatformLimits = NoPlatformLimits(),  # noqa: B008 - it has no state
     tracing: Tracing | None = None,
+    *,
+    is_local: bool = False,
 ) -> FastAPI:
-    """Build an application. Whoever opened the engines and the tracing closes them."""
+    """Build an application. Whoever opened the engines and the tracing closes them.
+
+    Args:
+        settings: all options.
+        models: what is served.
+        platform: what carries the answers.
+        tracing: where spans go.
+        is_local: whether only clients on this machine reach it.
+    """
     registry = (
         models
         if isinstance(models, ModelRegistry)
@@ -83,8 +94,9 @@ def create_app(
     if settings.admin_key is not None:
         app.include_router(admin_router(registry, settings))
     app.include_router(docs_router(app))
-    observers: list[RequestObserver] = [RequestLog(settings.trusted_proxy_hops), metrics]
-    _add_middleware(app, settings, observers if tracing is None else [*observers, tracing])
+    watching: list[RequestObserver] = [RequestLog(settings.trusted_proxy_hops), metrics]
+    watching += [] if tracing is None else [tracing]
+    _add_middleware(app, settings, watching, is_local)
     return app
 
 
@@ -101,7 +113,9 @@ def _telemetry(tracing: Tracing | None) -> TelemetryConfig:
     }
 
 
-def _add_middleware(app: FastAPI, settings: Settings, observers: Sequence[RequestObserver]) -> None:
+def _add_middleware(
+    app: FastAPI, settings: Settings, observers: Sequence[RequestObserver], is_local: bool
+) -> None:
     """Innermost first: each wraps what was added before it."""
     if settings.compression:
         app.add_middleware(CompressionMiddleware)
@@ -120,6 +134,8 @@ def _add_middleware(app: FastAPI, settings: Settings, observers: Sequence[Reques
         admin_ring=ring_of_admins(settings),
         open_paths=OPEN_PATHS if settings.metrics_require_key else OPEN_PATHS | {"/metrics"},
     )
+    if settings.allowed_host or is_local:
+        app.add_middleware(HostMiddleware, allowed=settings.allowed_host)
     app.add_middleware(ErrorMiddleware)
     if settings.cors_origin:
         app.add_middleware(CorsMiddleware, origins=settings.cors_origin)

@@ -131,6 +131,20 @@ class MalformedRequestError(InvalidInputError):
         super().__init__(message, param=None)
 
 
+class HostNotAllowedError(InvalidInputError):
+    """The request is for a host that this server is not, or not from a browser."""
+
+    code = "host_not_allowed"
+
+    def __init__(self, *, host: str) -> None:
+        super().__init__(
+            f"This server is not asked for as {shorten(host)!r}. If it should be, start it with "
+            "--allowed-host and that name.",
+            param=None,
+        )
+        self.host = host
+
+
 class HeadersTooLargeError(EmbellamaError):
     """What a request has beside its body is more than a server reads.
 

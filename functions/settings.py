@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from engine.config import EngineConfig
 from engine.errors import ConfigurationError
 from functions.body_limits import BYTES_A_TOKEN, body_bytes_for
+from functions.hosts import AllowedHosts
 from functions.model_options import ModelOptions, Models, repeated_name
 from functions.option_types import Hosts, Secrets, Strings
 
@@ -159,6 +160,13 @@ class Settings(EngineConfig, BaseSettings):
         description="Origin whose pages may ask from a browser, such as https://example.org, "
         "or *. Repeatable (in the environment: commas). None means that CORS is off.",
     )
+    allowed_host: Strings = Field(
+        (),
+        description="Host that requests may be for, such as example.org, *.example.org or "
+        "[::1]:8080; others get 400, but for probes and documents. Repeatable (in the environment: "
+        "commas). None means any, but where the server listens on a loopback address, a request of "
+        "a browser may be for localhost or an address only.",
+    )
     compression: bool = Field(
         default=True,
         description="Compress answers as the client accepts (gzip, and br and zstd where "
@@ -197,6 +205,12 @@ class Settings(EngineConfig, BaseSettings):
     def engine_config(self) -> EngineConfig:
         """The part of the settings that is the engine's."""
         return EngineConfig(**{name: getattr(self, name) for name in EngineConfig.model_fields})
+
+    @field_validator("allowed_host")
+    @classmethod
+    def _check_allowed_host(cls, hosts: Strings) -> Strings:
+        AllowedHosts(hosts)
+        return hosts
 
     @field_validator("models")
     @classmethod

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from engine.errors import EmbellamaError
 from functions.errors import BodyTimeoutError, HeadersTooLargeError, HeadTimeoutError
 from functions.targets.closing import MAX_DROPPED_BYTES, LingeringTransport
+from functions.targets.host_header import settle_host
 from functions.targets.joining import JoiningTransport
 from functions.targets.metering import MAX_HEAD_BYTES, MAX_HEADERS, BodyMeter, head_bytes
 from functions.targets.refusal import malformed, refuse_cycle, refusing_cycle
@@ -169,10 +170,11 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
             self._meter.add_trailer(name, value, head_bytes(self.url, self.headers))
 
     def on_headers_complete(self) -> None:
-        """Begin to answer it, unless its head is too long.
+        """Begin to answer it, unless its head is wrong.
 
         Raises:
-            HeadersTooLargeError: it is.
+            HeadersTooLargeError: it is too long.
+            MalformedRequestError: its Host is not what it must be.
         """
         self._head_timer.stop()
         if len(self.headers) > MAX_HEADERS:
@@ -180,6 +182,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         # A head in one piece need not be measured.
         if self._head_bytes and head_bytes(self.url, self.headers) > MAX_HEAD_BYTES:
             raise HeadersTooLargeError(limit=MAX_HEAD_BYTES)
+        settle_host(self.url, self.headers, self.parser.get_http_version())
         super().on_headers_complete()
         self._in_head = False
         self._in_body = True

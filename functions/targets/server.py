@@ -28,7 +28,7 @@ from functions.observability import configure_logging, get_logger, greet, tell_s
 from functions.settings import Settings
 from functions.targets.greeting import request_to_try, url_of
 from functions.targets.httptools_protocol import BoundedHttpToolsProtocol
-from functions.targets.listen import listen
+from functions.targets.listen import is_loopback_only, listen
 from functions.targets.loading import load, open_configured_engine
 from functions.targets.signals import StopSignals
 from functions.targets.tls import tls_context
@@ -64,8 +64,10 @@ class Server(uvicorn.Server):
         signals: StopSignals,
         tls: ssl.SSLContext | None = None,
         tracing: Tracing | None = None,
+        *,
+        is_local: bool = False,
     ) -> None:
-        super().__init__(_uvicorn_config(settings, registry, tls, tracing))
+        super().__init__(_uvicorn_config(settings, registry, tls, tracing, is_local=is_local))
         self._registry = registry
         self._load = load
         self._loading: Future[None] = Future()
@@ -188,7 +190,8 @@ def _serve(
             needs_key = bool(settings.api_key or settings.api_key_file)
             greet(f"Try: {request_to_try(url, first.name or '', needs_key=needs_key)}")
 
-    server = Server(settings, registry, load_all, signals, tls, tracing)
+    is_local = is_loopback_only(listeners)
+    server = Server(settings, registry, load_all, signals, tls, tracing, is_local=is_local)
     server.run(sockets=listeners)
     _end(registry.close, "a running batch was abandoned")
     if tracing is not None:
@@ -203,9 +206,11 @@ def _uvicorn_config(
     registry: ModelRegistry,
     tls: ssl.SSLContext | None,
     tracing: Tracing | None,
+    *,
+    is_local: bool = False,
 ) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(settings, registry, tracing=tracing),
+        create_app(settings, registry, tracing=tracing, is_local=is_local),
         http=_http_protocol(settings.head_timeout_seconds),
         log_config=None,
         access_log=False,
