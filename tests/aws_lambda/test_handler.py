@@ -142,6 +142,16 @@ def test_a_stage_that_is_written_twice_gets_round_no_key(
     assert "space" not in answer["body"]
 
 
+@pytest.mark.parametrize("make_event", MAKERS.values(), ids=MAKERS)
+def test_head_is_answered_without_a_body(
+    make_event: Callable[[HttpRequest], Event], handler: LambdaHandler
+) -> None:
+    expected = handler(make_event(HttpRequest(path="/v1/models")), Context())
+    answer = handler(make_event(HttpRequest("HEAD", "/v1/models")), Context())
+    assert (answer["statusCode"], answer["body"]) == (200, "")
+    assert answer["headers"]["content-length"] == expected["headers"]["content-length"]
+
+
 def test_a_wrong_path_is_told_the_base_url_with_the_stage(handler: LambdaHandler) -> None:
     headers = {"host": "abc.example", "x-forwarded-proto": "https"}
     event = http_api(HttpRequest(path="/v1/chat", stage="prod", headers=headers))
