@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import ExportError
-from engine.export.json_files import Json, read_json, read_json_object
+from engine.export.json_files import Json, object_at, read_json_object, whole_number
 from engine.export.sentence_files import SentenceFacts, read_sentence_files
 from engine.export.tokenizer_files import read_tokenizer
 from engine.types import Pooling
 
 _MATRYOSHKA_KEYS = ("matryoshka_dimensions", "matryoshka_dims")
+_POSITIONS = ("max_position_embeddings", "n_positions", "max_trained_positions")
 _POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta"})
 """Model types whose positions count from the padding token's id + 1."""
 _WITHOUT_CODE = frozenset({"bert", "roberta", "xlm-roberta"})
@@ -99,7 +100,7 @@ def _refuse_code(directory: Path, config: Json) -> None:
             f"{directory} has an adapter (adapter_config.json). Merge it into the weights first: "
             "model.merge_and_unload()."
         )
-    code = config.get("auto_map") or {}
+    code = object_at(config, "auto_map", directory / "config.json")
     if "AutoModel" in code and _model_type(config) in _WITHOUT_CODE:
         raise ExportError(
             f"{directory / 'config.json'} says that its model has code of its own "
@@ -114,11 +115,16 @@ def _max_input_tokens(
     stated = sentence.max_seq_length if sentence.max_seq_length is not None else limit
     if "model_max_length" in sentence.tokenizer:
         stated = limit
-    positions = config.get("max_position_embeddings") or config.get("n_positions")
-    if positions and config.get("model_type") in _POSITIONS_AFTER_PADDING:
-        positions -= int(config.get("pad_token_id") or 0) + 1
-    candidates = (stated, positions, config.get("max_trained_positions"))
-    limits = [int(value) for value in candidates if value and value < _NO_LIMIT]
+    where = str(directory / "config.json")
+    positions, own, trained = (whole_number(config, key, where) for key in _POSITIONS)
+    positions = own if positions is None else positions
+    if positions and _model_type(config) in _POSITIONS_AFTER_PADDING:
+        padding = config.get("pad_token_id") or 0
+        if not isinstance(padding, int):
+            raise ExportError(f"{where} has pad_token_id={padding!r}; a whole number is needed.")
+        positions -= padding + 1
+    candidates = (stated, positions, trained)
+    limits = [value for value in candidates if value is not None and value < _NO_LIMIT]
     if not limits:
         raise ExportError(f"{directory} states no maximum number of tokens; give one.")
     return min(limits)
@@ -130,7 +136,7 @@ def _weight_files(directory: Path) -> tuple[Path, ...]:
     if single.exists():
         names = {single.name}
     elif index.exists():
-        names = set(read_json(index)["weight_map"].values())
+        names = set(map(str, object_at(read_json_object(index), "weight_map", index).values()))
     else:
         raise ExportError(f"{directory} has no model.safetensors and no index of its parts.")
     missing = sorted(name for name in names if not (directory / name).is_file())
@@ -141,6 +147,10 @@ def _weight_files(directory: Path) -> tuple[Path, ...]:
 
 def _matryoshka(config: Json) -> tuple[int, ...]:
     for key in _MATRYOSHKA_KEYS:
-        if config.get(key):
-            return tuple(sorted({int(value) for value in config[key]}, reverse=True))
+        sizes = config.get(key)
+        if not sizes:
+            continue
+        if not isinstance(sizes, list) or not all(type(size) is int for size in sizes):
+            raise ExportError(f"The checkpoint has {key}={sizes!r}; whole numbers are needed.")
+        return tuple(sorted(set(sizes), reverse=True))
     return ()

@@ -142,12 +142,12 @@ def _prompts(model: Json, path: Path) -> tuple[dict[str, str], str | None]:
             raise ExportError(f"{path} has the prompt {name!r}={text!r}; a text is needed.")
         prompts[name] = text or ""
     default = model.get("default_prompt_name")
-    if default is not None and default not in prompts and default not in _BUILT_IN:
+    if default is not None and default not in (*prompts, *_BUILT_IN):
         raise ExportError(
             f"{path} has default_prompt_name={default!r}, which is not among its prompts: "
             f"{', '.join(sorted(prompts)) or 'there are none'}."
         )
-    return prompts, default if prompts.get(default or "") else None
+    return prompts, default if prompts.get(str(default)) else None
 
 
 def _similarity(model: Json, path: Path) -> str | None:

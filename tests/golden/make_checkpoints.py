@@ -180,8 +180,8 @@ def compare(label: str, actual: Vectors, expected: Vectors) -> None:
 def check_with_library(directory: Path, texts: list[str], ids: list[list[int]], v: Vectors) -> None:
     """Compare ids and vectors with what sentence-transformers makes of the same directory.
 
-    Texts that transformers' tokenizer class splits otherwise are counted and left out: it rebuilds
-    the tokenizer from its vocabulary, and tokenizer.json is what we follow.
+    Texts that transformers' tokenizer class splits otherwise are counted and left out: it builds
+    the tokenizer anew from its vocabulary. `make_parity.py` has what it makes of other settings.
     """
     model = SentenceTransformer(str(directory), device="cpu")
     seen = [model.preprocess([text])["input_ids"][0].tolist() for text in texts]

@@ -44,6 +44,19 @@ _SENTENCE, _MODEL = "sentence_bert_config.json", "config_sentence_transformers.j
         ("tokenizer_config.json", {"auto_map": ["a", "b"]}, "auto_map"),
         ("tokenizer.json", {"model": {}}, "tokenizer.json"),
         ("tokenizer.json", [], "tokenizer.json"),
+        ("config.json", [], "list"),
+        ("config.json", {"auto_map": 3}, "auto_map=3"),
+        ("config.json", {"max_position_embeddings": [8]}, "max_position_embeddings=[8]"),
+        ("config.json", {"max_position_embeddings": float("nan")}, "max_position_embeddings=nan"),
+        ("config.json", {"max_position_embeddings": 8, "matryoshka_dims": 8}, "matryoshka_dims=8"),
+        (
+            "config.json",
+            {"model_type": "roberta", "max_position_embeddings": 8, "pad_token_id": "x"},
+            "pad_token_id='x'",
+        ),
+        (_MODEL, {"default_prompt_name": ["query"]}, "default_prompt_name=['query']"),
+        (_MODEL, {"matryoshka_dimensions": ["a"]}, "matryoshka_dimensions=['a']"),
+        ("model.safetensors.index.json", {"weight_map": 3}, "weight_map=3"),
         ("2_Normalize/config.json", {"module_output_name": "x"}, "module_output_name='x'"),
     ],
 )
@@ -52,6 +65,8 @@ def test_what_can_not_be_read_is_named(
 ) -> None:
     (bert_directory / name).parent.mkdir(exist_ok=True)
     (bert_directory / name).write_text(json.dumps(content))
+    if name == "model.safetensors.index.json":
+        (bert_directory / "model.safetensors").unlink()
     with pytest.raises(ExportError) as caught:
         Checkpoint.open(bert_directory)
     assert words in caught.value.message

@@ -28,13 +28,13 @@ def test_it_makes_a_bundle_and_says_what_it_is(
 def test_every_option_is_honoured(tmp_path: Path) -> None:
     flags = "--name n --pooling mean --no-normalize --max-input-tokens 64 --default-prompt q"
     more = "--gguf f16 --gguf q8_0 --onnx none --matryoshka 16 --matryoshka 32"
-    prompts = ["--prompt", "q=query: a=b ", "--prompt", "d=document: "]
+    prompts = ["--prompt", "q=query: a=b ", "--prompt", "d=document: ", "--prompt", "none="]
     arguments = [*flags.split(), *more.split(), *prompts]
     assert _export(CHECKPOINT, "--output", tmp_path / "x", *arguments) == 0
     manifest = ModelBundle.open(tmp_path / "x").manifest
     assert (manifest.name, manifest.pooling, manifest.normalize) == ("n", Pooling.MEAN, False)
     assert manifest.max_input_tokens == 64
-    assert manifest.prompts == {"q": "query: a=b ", "d": "document: "}
+    assert manifest.prompts == {"q": "query: a=b ", "d": "document: ", "none": ""}
     assert (manifest.default_prompt_name, manifest.matryoshka_dimensions) == ("q", (32, 16))
     assert [row.precision for row in manifest.files if row.role is FileRole.GGUF] == ["f16", "q8_0"]
     assert manifest.file(FileRole.ONNX) is None
