@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TypeAlias
 
 import orjson
 
 from engine.errors import InvalidInputError, MalformedTextError
 
+Body: TypeAlias = bytes | bytearray
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONE_SURROGATE = re.compile(r"(no|invalid) (low|high) surrogate")
 
@@ -23,7 +25,7 @@ class MalformedJsonError(InvalidInputError):
         self.offset = offset
 
 
-def start_of_json(body: bytes) -> int:
+def start_of_json(body: Body) -> int:
     """Where the JSON starts: after the byte order mark, if there is one.
 
     Raises:
@@ -36,7 +38,7 @@ def start_of_json(body: bytes) -> int:
     return 0
 
 
-def parse_part(raw: bytes, *, offset: int, param: str | None) -> object:
+def parse_part(raw: Body, *, offset: int, param: str | None) -> object:
     """Parse one value, which begins at this byte of the body. `param` is None for a field's name.
 
     Raises:
@@ -49,7 +51,7 @@ def parse_part(raw: bytes, *, offset: int, param: str | None) -> object:
 
 
 def _fault_of(
-    raw: bytes, exc: orjson.JSONDecodeError, offset: int, param: str | None
+    raw: Body, exc: orjson.JSONDecodeError, offset: int, param: str | None
 ) -> InvalidInputError:
     what = "The name of a field" if param is None else param
     try:

@@ -20,7 +20,7 @@ import orjson
 from engine.errors import InvalidInputError, TooManyInputsError
 from engine.inputs import ANY_ITEM, mixed_input
 from functions.errors import shorten
-from functions.json_faults import MalformedJsonError, parse_part, start_of_json
+from functions.json_faults import Body, MalformedJsonError, parse_part, start_of_json
 from functions.slices import Slices
 
 WINDOW_BYTES = 32 * 1024
@@ -75,7 +75,7 @@ class JsonShape:
     unknown: Callable[[str], InvalidInputError]
 
 
-def read_object(body: bytes, shape: JsonShape) -> Slices[dict[str, object]]:
+def read_object(body: Body, shape: JsonShape) -> Slices[dict[str, object]]:
     """The known fields of a JSON object and their values; where one comes twice, the last counts.
 
     A small body is parsed at once: even the worst of its size takes less than a slice may.
@@ -91,7 +91,7 @@ def read_object(body: bytes, shape: JsonShape) -> Slices[dict[str, object]]:
     return (yield from JsonReader(body, shape).read())
 
 
-def _parse_small(body: bytes, shape: JsonShape) -> dict[str, object] | None:
+def _parse_small(body: Body, shape: JsonShape) -> dict[str, object] | None:
     """None where it is not a JSON object: the reader says why."""
     try:
         found = orjson.loads(body)
@@ -112,7 +112,7 @@ def _parse_small(body: bytes, shape: JsonShape) -> dict[str, object] | None:
 class JsonReader:
     """Reads one body, once."""
 
-    def __init__(self, body: bytes, shape: JsonShape, *, window_bytes: int = WINDOW_BYTES) -> None:
+    def __init__(self, body: Body, shape: JsonShape, *, window_bytes: int = WINDOW_BYTES) -> None:
         self._body = body
         self._shape = shape
         self._window_bytes = window_bytes
@@ -241,7 +241,7 @@ class JsonReader:
             end = self._end_of_part()
             if end == self._at:
                 raise self._fault_in_text(param)
-            part = b'"%b"' % self._body[self._at : end]
+            part = b'"' + self._body[self._at : end] + b'"'
             parts.append(str(parse_part(part, offset=self._at - 1, param=param)))
             self._at = end
             yield
@@ -267,7 +267,7 @@ class JsonReader:
             raw = self._body[at : at + 12]
             raw = raw[: next((i for i, byte in enumerate(raw) if byte > 0x7F), len(raw))]
         try:
-            parse_part(b'"%b"' % raw, offset=at - 1, param=param)
+            parse_part(b'"' + raw + b'"', offset=at - 1, param=param)
         except InvalidInputError as exc:
             return exc
         return self._unexpected("the end of a text")
@@ -296,7 +296,7 @@ class JsonReader:
             raise self._unexpected(wanted)
         self._at += 1
 
-    def _next(self) -> bytes:
+    def _next(self) -> Body:
         """The next byte; none at the end."""
         return self._body[self._at : self._at + 1]
 

@@ -15,14 +15,22 @@ _UTF_8 = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
 _NOT_ASCII = re.compile(rb"[^\x01-\x7f]")
 
 
-async def read_json_body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytearray:
+    """All of the body, at most once. It grows as parts come: joining them at the end takes long."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+    return body
+
+
+async def read_json_body(request: Request) -> bytearray:
     """All of the body; it is not parsed.
 
     Raises:
         InvalidInputError: it is said to be something else than plain JSON in UTF-8.
     """
     check_content_type(request)
-    body = await request.body()
+    body = await read_body(request)
     charset = _CHARSET.search(header_of(request.scope, b"content-type") or "")
     if charset is not None and charset[1].lower() not in _UTF_8:
         _check_ascii(body, charset[1])
@@ -50,7 +58,7 @@ def check_content_type(request: Request) -> None:
         )
 
 
-def _check_ascii(body: bytes, charset: str) -> None:
+def _check_ascii(body: bytearray, charset: str) -> None:
     """ASCII is the same in most encodings; anything else would be read otherwise than meant."""
     other = _NOT_ASCII.search(body)
     if other is not None:

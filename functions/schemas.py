@@ -24,6 +24,7 @@ from functions.body_limits import BodyLimits
 from functions.encoding import EncodingFormat
 from functions.equivalents import unknown_field
 from functions.errors import shorten
+from functions.json_faults import Body
 from functions.json_reader import JsonShape, NestedValueError, read_object
 from functions.slices import Slices, run, run_in_turns
 
@@ -133,12 +134,12 @@ class InputsRequest(BaseModel):
         return prompt_name_for(self.input_type, prompts)
 
     @classmethod
-    async def read(cls, body: bytes, limits: BodyLimits) -> Self:
+    async def read(cls, body: Body, limits: BodyLimits) -> Self:
         """Same as `parse`, in turns with what else the event loop has to do."""
         return await run_in_turns(cls._parse_in_slices(body, limits))
 
     @classmethod
-    def parse(cls, body: bytes, limits: BodyLimits | None = None) -> Self:
+    def parse(cls, body: Body, limits: BodyLimits | None = None) -> Self:
         """Read a body, once; `limits` are those of the default options if None.
 
         Raises:
@@ -147,7 +148,7 @@ class InputsRequest(BaseModel):
         return run(cls._parse_in_slices(body, limits or BodyLimits.of([EngineConfig()])))
 
     @classmethod
-    def _parse_in_slices(cls, body: bytes, limits: BodyLimits) -> Slices[Self]:
+    def _parse_in_slices(cls, body: Body, limits: BodyLimits) -> Slices[Self]:
         if not body:
             raise InvalidInputError("The body is empty; send a JSON object.", param=None)
         try:

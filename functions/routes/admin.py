@@ -14,6 +14,7 @@ from functions.background import in_background
 from functions.json_reader import JsonShape, NestedValueError, read_object
 from functions.models import ModelRegistry, ModelState, ServedModel
 from functions.observability import get_logger, log_level, set_log_level
+from functions.request_body import read_body
 from functions.routes.json import json_response
 from functions.settings import LogLevel, Settings
 from functions.slices import run_in_turns
@@ -64,7 +65,7 @@ def admin_router(registry: ModelRegistry, settings: Settings) -> APIRouter:
     @router.put("/log-level")
     async def change_log_level(request: Request) -> Response:
         """Write more or fewer log lines until the process ends."""
-        level = await _read_level(await request.body())
+        level = await _read_level(await read_body(request))
         set_log_level(level)
         get_logger().warning("log level changed", level_now=level.value)
         return json_response({"level": level.value})
@@ -93,7 +94,7 @@ def _report(model: ServedModel) -> dict[str, object]:
     }
 
 
-async def _read_level(body: bytes) -> LogLevel:
+async def _read_level(body: bytearray) -> LogLevel:
     choices = {level.value: level for level in LogLevel}
     error = InvalidInputError(
         f'Send {{"level": LEVEL}}, LEVEL being one of {", ".join(choices)}.', param="level"

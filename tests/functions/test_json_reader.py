@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InvalidInputError, TooManyInputsError
+from functions.json_faults import Body
 from functions.json_reader import (
     MAX_FIELDS,
     WINDOW_BYTES,
@@ -50,7 +51,7 @@ def _read(body: bytes, shape: JsonShape | None = None) -> dict[str, object]:
     return run(read_object(body, shape or _shape()))
 
 
-def _read_sliced(body: bytes, window_bytes: int) -> dict[str, object]:
+def _read_sliced(body: Body, window_bytes: int) -> dict[str, object]:
     return run(JsonReader(body, _shape(), window_bytes=window_bytes).read())
 
 
@@ -76,6 +77,7 @@ def test_slices_give_what_the_parser_gives_of_the_whole(
     expected = orjson.loads(body)
     expected.pop("other", None)
     assert _read_sliced(body, window_bytes) == expected
+    assert _read_sliced(bytearray(body), window_bytes) == expected
     assert _read(body) == expected
 
 
