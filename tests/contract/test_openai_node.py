@@ -45,8 +45,8 @@ def answers(server: ServerProcess) -> dict[str, Any]:
     [
         ("text", "the cat"),
         ("texts", ["the cat", "a dog sat"]),
-        ("ids", [5, 6, 7]),
-        ("lists", [[5, 6], [7]]),
+        ("ids", [2, 5, 6, 7, 3]),
+        ("lists", [[2, 5, 6, 3], [2, 7, 3]]),
     ],
 )
 def test_every_form_of_input(

@@ -26,8 +26,8 @@ console.log(
   JSON.stringify({
     text: await embed({ input: "the cat" }),
     texts: await embed({ input: ["the cat", "a dog sat"] }),
-    ids: await embed({ input: [5, 6, 7] }),
-    lists: await embed({ input: [[5, 6], [7]] }),
+    ids: await embed({ input: [2, 5, 6, 7, 3] }),
+    lists: await embed({ input: [[2, 5, 6, 3], [2, 7, 3]] }),
     float: await embed({ input: "the cat", encoding_format: "float" }),
     truncated: await embed({ input: "cat ".repeat(100), truncate: "end" }),
     models,
