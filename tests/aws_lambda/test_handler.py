@@ -105,7 +105,7 @@ def test_a_warm_up_costs_nothing(event: Event, handler: LambdaHandler) -> None:
         {"version": "2.0", "requestContext": {"http": {}}},
         {"requestContext": {"elb": {}}},
         {"httpMethod": "GET", "path": None, "requestContext": {}},
-        {"resource": "/", "httpMethod": "GET", "path": "/", "requestContext": {"stage": 7}},
+        {"resource": "/", "httpMethod": "GET", "path": "/x", "requestContext": {"stage": 7}},
         {"version": "2.0", "headers": None, "requestContext": {"http": {"path": "/"}}},
     ],
     ids=str,
