@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from engine.backends import choose, open_backend, weights_of
+from engine.backends import check_installed, choose, open_backend, weights_of
 from engine.backends.base import Backend
 from engine.breaker import BreakerState
 from engine.certified import not_measured
@@ -96,6 +96,7 @@ class Engine:
             ConfigurationError: an option can't be honoured.
         """
         config = config or EngineConfig()
+        check_installed(config.engine)
         bundle = ModelBundle.open(directory)
         tokenizer = _open_tokenizer(bundle, config)
         choice = choose(bundle, config)

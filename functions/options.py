@@ -15,6 +15,10 @@ from functions.settings_sources import CONFIG_VARIABLE, flag_name, nearest, vari
 
 _CONFIG_HELP = "TOML or YAML file of options; keys are the flags' names with underscores."
 
+_MODEL = "model_path"
+_MORE_FLAGS = {_MODEL: ("--model",)}
+"""Other names of a field's flag."""
+
 _PLAIN_DEFAULTS = {
     name: field.default
     for name, field in Settings.model_fields.items()
@@ -40,6 +44,25 @@ class OptionParser(argparse.ArgumentParser):
         return [name for action in self._actions for name in action.option_strings]
 
 
+class _StoreModel(argparse.Action):
+    """Stores the one model, which is given with any of its flags or without one."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - the parameters are argparse's
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Raise SettingsError where another model came before."""
+        before = getattr(namespace, self.dest, values)
+        if before != values:
+            raise SettingsError(
+                f"Two models are given, {before} and {values}. Give one; several take --models."
+            )
+        setattr(namespace, self.dest, values)
+
+
 def add_setting_flags(parser: argparse.ArgumentParser) -> None:
     """Give the parser `--config` and one flag a field. Flags not given leave no trace."""
     parser.add_argument("--config", metavar="FILE", help=f"{_CONFIG_HELP} (env: {CONFIG_VARIABLE})")
@@ -50,8 +73,10 @@ def add_setting_flags(parser: argparse.ArgumentParser) -> None:
             options = {"action": argparse.BooleanOptionalAction}
         elif _is_list(field):
             options |= {"action": "append"}
+        elif name == _MODEL:
+            options |= {"action": _StoreModel}
         parser.add_argument(
-            flag_name(name),
+            *_flags_of(name),
             dest=name,
             default=argparse.SUPPRESS,
             help=help_text.replace("%", "%%"),
@@ -59,18 +84,38 @@ def add_setting_flags(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def add_model_argument(parser: argparse.ArgumentParser) -> None:
+    """Let the model be given without its flag, too. Not given, it leaves no trace."""
+    parser.add_argument(
+        _MODEL,
+        nargs="?",
+        metavar="MODEL",
+        default=argparse.SUPPRESS,
+        action=_StoreModel,
+        help=f"as {flag_name(_MODEL)}",
+    )
+
+
 def option_table() -> str:
-    """All options as a Markdown table: flag, variable, default, meaning."""
+    """All options as a Markdown table: flags, variable, default, meaning."""
     rows = [
         "| Flag | Variable | Default | Meaning |",
         "|---|---|---|---|",
         f"| `--config` | `{CONFIG_VARIABLE}` | none | {_CONFIG_HELP} |",
     ]
     rows += [
-        f"| `{flag_name(name)}` | `{variable_name(name)}` | {_cell(field)} | {_meaning(field)} |"
+        f"| {_flag_cell(name)} | `{variable_name(name)}` | {_cell(field)} | {_meaning(field)} |"
         for name, field in Settings.model_fields.items()
     ]
     return "\n".join(rows) + "\n"
+
+
+def _flags_of(field: str) -> tuple[str, ...]:
+    return (flag_name(field), *_MORE_FLAGS.get(field, ()))
+
+
+def _flag_cell(field: str) -> str:
+    return ", ".join(f"`{flag}`" for flag in _flags_of(field))
 
 
 def _cell(field: FieldInfo) -> str:

@@ -64,7 +64,8 @@ class Settings(EngineConfig, BaseSettings):
         min_length=1,
         description="Model to serve: the path of a bundle, a GGUF file, a checkpoint or an ONNX "
         "directory, ORG/NAME@REVISION of the hub, or s3://BUCKET/PREFIX. What is not a bundle is "
-        "made into one in the user's cache, once. By default all-MiniLM-L6-v2.",
+        "made into one in the user's cache, once. On the command line also as a bare MODEL. By "
+        "default all-MiniLM-L6-v2.",
     )
     offline: bool = Field(
         default=False,

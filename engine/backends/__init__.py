@@ -19,6 +19,12 @@ _ROLES = {
     BackendChoice.GGUF: FileRole.GGUF,
     BackendChoice.OPENVINO: FileRole.ONNX,
 }
+_PACKAGES = {
+    BackendChoice.ONNX: ("onnxruntime", "onnxruntime", "cpu"),
+    BackendChoice.GGUF: ("llama_cpp", "llama-cpp-python", "gguf"),
+    BackendChoice.OPENVINO: ("openvino", "openvino", "openvino"),
+}
+"""The module, the package and the extra of each runtime."""
 _FP32, _BF16 = "fp32", "bf16"
 _AUTO = "auto"
 _AUTO_COSINE = 0.9999
@@ -32,6 +38,22 @@ class Choice:
     backend: BackendChoice
     file: BundleFile
     reason: str
+
+
+def check_installed(backend: BackendChoice) -> None:
+    """Return if the runtime's package is there; of `auto`, any is.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if backend is BackendChoice.AUTO:
+        return
+    module, package, extra = _PACKAGES[backend]
+    if importlib.util.find_spec(module) is None:
+        raise ConfigurationError(
+            f"The engine {backend.value} needs the package {package}, which is not installed: "
+            f"install the extra {extra!r}, or start with another --engine."
+        )
 
 
 def choose(bundle: ModelBundle, config: EngineConfig, *, fast_bf16: bool | None = None) -> Choice:
@@ -194,6 +216,7 @@ def open_backend(
         ConfigurationError: this machine can't run it.
         BundleError: the file was altered or can't be loaded.
     """
+    check_installed(choice.backend)
     precision = choice.file.precision or "fp32"
     bundle.verify_hashes(weights_of(bundle, choice))
     if choice.backend is BackendChoice.GGUF:

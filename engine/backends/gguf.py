@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from engine.backends.gguf_batch import FlatBatch, RunLimits, pointer
-from engine.backends.gguf_library import llama
+from engine.backends.gguf_library import llama, no_gpu_message
 from engine.backends.gguf_log import LogTail
 from engine.cpu import available_cpus
 from engine.errors import (
@@ -225,10 +225,7 @@ def _listen() -> None:
 
 def _require_gpu() -> None:
     if not llama.llama_supports_gpu_offload():
-        raise ConfigurationError(
-            "A GPU was asked for, but the installed llama-cpp-python was built without GPU "
-            "support or finds no device. Start without --gpu, or install a CUDA build."
-        )
+        raise ConfigurationError(no_gpu_message(llama.llama_print_system_info()))
 
 
 def _load_model(path: Path, *, gpu: bool = False, vocab_only: bool = False) -> _Handle:

@@ -15,6 +15,16 @@ def cure(problem: str) -> str:
     return "Install it with the extra 'gguf', or choose the onnx engine."
 
 
+def no_gpu_message(system_info: bytes) -> str:
+    """Why llama.cpp computes on no GPU, by what it says of its build, and what helps."""
+    reason = "the installed llama-cpp-python was built for CPUs only"
+    advice = "build it anew with CMAKE_ARGS=-DGGML_CUDA=on"
+    if b"CUDA" in system_info:
+        reason = "llama.cpp finds none"
+        advice = "see that `nvidia-smi` lists one here, and in a container, that it is given to it"
+    return f"A GPU was asked for, but {reason}. Start without --gpu, or {advice}."
+
+
 try:
     import llama_cpp.llama_cpp as llama
 except (ImportError, OSError, RuntimeError) as exc:  # RuntimeError: its library can't be loaded
@@ -22,4 +32,4 @@ except (ImportError, OSError, RuntimeError) as exc:  # RuntimeError: its library
         f"The gguf engine needs llama-cpp-python, which can't be imported: {exc}. {cure(str(exc))}"
     ) from exc
 
-__all__ = ["cure", "llama"]
+__all__ = ["cure", "llama", "no_gpu_message"]

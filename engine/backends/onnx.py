@@ -69,8 +69,8 @@ class OnnxBackend:
         """
         if gpu and _CUDA not in onnxruntime.get_available_providers():
             raise ConfigurationError(
-                "A GPU was asked for, but the installed ONNX Runtime has no CUDA support or there "
-                "is no CUDA device. Start without --gpu, or install onnxruntime-gpu."
+                "A GPU was asked for, but the installed ONNX Runtime was built without CUDA. "
+                "Start without --gpu, or install onnxruntime-gpu in the place of onnxruntime."
             )
         if precision == _INT8 and (gpu or not has_exact_int8()):
             raise ConfigurationError(
@@ -174,7 +174,8 @@ def _open_session(
         raise IntegrityError(f"ONNX Runtime can't load {model_path}: {exc}") from exc
     if gpu and _CUDA not in session.get_providers():  # it falls back without a word
         raise ConfigurationError(
-            "A GPU was asked for, but ONNX Runtime could not start on it: its CUDA or cuDNN "
-            "libraries are missing or of another version. Start without --gpu, or install them."
+            "A GPU was asked for, but ONNX Runtime could not start on one: there is none (see "
+            "`nvidia-smi`), or its CUDA or cuDNN libraries are missing or of another version. "
+            "Start without --gpu, or install them."
         )
     return session

@@ -126,7 +126,10 @@ def _max_input_tokens(
     candidates = (stated, positions, trained)
     limits = [value for value in candidates if value is not None and value < _NO_LIMIT]
     if not limits:
-        raise ExportError(f"{directory} states no maximum number of tokens; give one.")
+        raise ExportError(
+            f"{directory} states no maximum number of tokens: give it as max_seq_length in its "
+            "sentence_bert_config.json."
+        )
     return min(limits)
 
 

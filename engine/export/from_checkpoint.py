@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from engine.errors import ExportError, UnsupportedArchitectureError
-from engine.export.architectures import architecture_of_checkpoint
+from engine.export.architectures import architecture_of_checkpoint, checkpoint_types
 from engine.export.checkpoint import Checkpoint
 from engine.export.gguf_file import GgufFile
 from engine.export.gguf_tokenizer import tokenizer_of_gguf
@@ -13,6 +15,9 @@ from engine.export.normalization import normalization
 from engine.export.options import Facts
 from engine.export.tokenizer_check import difference_to_own
 from engine.export.weights import weights_sha256
+
+_GENERATORS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
+"""Ends of the classes of Hugging Face that do so."""
 
 
 def facts_of(checkpoint: Checkpoint, opening: Opening) -> Facts:
@@ -50,9 +55,11 @@ def open_checkpoint(opening: Opening) -> ModelSource:
     """Read a checkpoint; architectures without an exporter here go through optimum.
 
     Raises:
-        UnsupportedArchitectureError: no exporter knows it, and optimum is not installed.
+        UnsupportedArchitectureError: no exporter knows it, and optimum is not installed; or it
+            generates text.
         ExportError: the checkpoint can't be honoured.
     """
+    _check_purpose(opening)
     checkpoint = Checkpoint.open(opening.path)
     facts = facts_of(checkpoint, opening)
     try:
@@ -88,3 +95,21 @@ def open_checkpoint(opening: Opening) -> ModelSource:
             *difference_to_own(tokenizer_of_gguf(file), checkpoint.tokenizer_json),
         ),
     )
+
+
+def _check_purpose(opening: Opening) -> None:
+    """Refuse what generates text, unless anything says how to make vectors with it."""
+    try:
+        config = dict(json.loads((opening.path / "config.json").read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return  # It is told when the whole checkpoint is read.
+    kinds = [str(kind) for kind in config.get("architectures") or ()]
+    generates = any(kind.endswith(_GENERATORS) for kind in kinds)
+    is_for_vectors = opening.options.pooling or (opening.path / "modules.json").is_file()
+    if generates and not is_for_vectors:
+        raise UnsupportedArchitectureError(
+            architecture=str(config.get("model_type")),
+            supported=checkpoint_types(),
+            advice=f"{kinds[0]} is a model that generates text, and nothing says how to embed with "
+            "it; take an embedding model, or say how by --pooling.",
+        )

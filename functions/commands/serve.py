@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from functions.options import add_setting_flags
+from functions.options import add_model_argument, add_setting_flags
 from functions.settings_sources import load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare one flag for each option."""
+    """Declare one flag for each option, and the model without one."""
+    add_model_argument(parser)
     add_setting_flags(parser)
 
 

@@ -47,8 +47,10 @@ def _describe(engine: Engine) -> dict[str, object]:
 
 def open_configured_engine(model: ModelOptions, *, offline: bool = False) -> Engine:
     """Open the bundle of `path`, or the default model's; it may have to be fetched or made."""
+    from engine.backends import check_installed
     from engine.bundles import ensure_bundle  # only where no engine was given
     from engine.export.progress import to_stderr
 
+    check_installed(model.engine)  # before anything is fetched or made
     directory = ensure_bundle(model.path, offline=offline, progress=to_stderr)
     return Engine.open(directory, model.engine_config())

@@ -55,6 +55,12 @@ def test_every_command_has_arguments_and_help(
         ),
         (["serve", "--port", "-1"], "--port: Input should be greater than or equal to 0."),
         (["serve", "--config", "none.toml"], "The config file none.toml can't be read: "),
+        (["serve", "/a", "--model", "/b"], "Two models are given, /a and /b. Give one; "),
+        (["serve", "/a", "--model-path", "/b"], "Two models are given, /a and /b. Give one; "),
+        (["serve", "--model", "/a", "--model-path", "/b"], "Two models are given, /a and /b. "),
+        (["serve", "--model", "/a", "--model", "/b"], "Two models are given, /a and /b. "),
+        (["serve", "/a", "--models", "{}"], "--models: model_path is for a single model; "),
+        (["serve", "/a", "/b"], "/b is not an option."),
         (["info", "--x"], "--x is not an option."),
     ],
 )

@@ -17,6 +17,11 @@ def gguf_names() -> list[str]:
     return list(dict.fromkeys(row.name for row in _ALL))
 
 
+def checkpoint_types() -> list[str]:
+    """Model types of the checkpoints that can be exported."""
+    return [row.checkpoint_type for row in _ALL]
+
+
 def architecture_of_gguf(name: str) -> Architecture:
     """The architecture that a GGUF file names.
 
@@ -38,5 +43,4 @@ def architecture_of_checkpoint(model_type: str) -> Architecture:
     for architecture in _ALL:
         if architecture.checkpoint_type == model_type:
             return architecture
-    supported = [row.checkpoint_type for row in _ALL]
-    raise UnsupportedArchitectureError(architecture=model_type, supported=supported)
+    raise UnsupportedArchitectureError(architecture=model_type, supported=checkpoint_types())

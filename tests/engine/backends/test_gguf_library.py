@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("llama_cpp", reason="not checked: llama.cpp is not installed")
 
-from engine.backends.gguf_library import cure
+from engine.backends.gguf_library import cure, no_gpu_message
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,15 @@ from engine.backends.gguf_library import cure
 def test_the_advice_fits_what_is_missing(problem: str, advice: str) -> None:
     """An image for CUDA on a machine without a driver lacks no package."""
     assert advice in cure(problem)
+
+
+@pytest.mark.parametrize(
+    ("system_info", "advice"),
+    [
+        (b"CPU : AVX2 = 1 | ", "CMAKE_ARGS=-DGGML_CUDA=on"),
+        (b"CUDA : ARCHS = 800 | CPU : AVX2 = 1 | ", "nvidia-smi"),
+    ],
+)
+def test_the_advice_on_a_gpu_fits_the_build(system_info: bytes, advice: str) -> None:
+    """A build for CPUs needs another build, one for CUDA needs a GPU."""
+    assert advice in no_gpu_message(system_info)

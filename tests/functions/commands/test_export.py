@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,34 @@ def test_a_failure_is_one_error_line_and_leaves_nothing(
     assert captured.err.splitlines()[-1:] == errors
     assert words in errors[0]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["LlamaForCausalLM", "T5ForConditionalGeneration"])
+@pytest.mark.parametrize("positions", [{}, {"max_position_embeddings": 2048}])
+def test_a_model_that_generates_text_is_refused_as_such(
+    kind: str, positions: dict[str, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is asked of it that only an embedding model says."""
+    checkpoint = tmp_path / "chat"
+    checkpoint.mkdir()
+    config = {"architectures": [kind], "model_type": "llama", **positions}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    (checkpoint / "model.safetensors").write_bytes(b"")
+    assert _export(checkpoint, "--output", tmp_path / "x") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "The architecture 'llama' is not supported. Supported: bert, " in line
+    assert f"{kind} is a model that generates text" in line
+    assert "take an embedding model" in line
+
+
+def test_a_decoder_with_a_pooling_is_not_refused_as_such(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some embedding models are checkpoints of decoders; these are for optimum."""
+    checkpoint = tmp_path / "decoder"
+    checkpoint.mkdir()
+    config = {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    (checkpoint / "model.safetensors").write_bytes(b"")
+    assert _export(checkpoint, "--output", tmp_path / "x", "--pooling", "last_token") == 1
+    assert "generates text" not in capsys.readouterr().err
