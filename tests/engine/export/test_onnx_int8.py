@@ -70,6 +70,8 @@ def test_only_products_of_few_large_channels_are_left_in_float32(exported: Expor
             assert constants[node.input[1]][0] <= whole[0] // 8
 
 
+@pytest.mark.cpu
+@pytest.mark.heavy
 @runs
 def test_vectors_are_close_to_those_in_float32(exported: Exported) -> None:
     """By what the certificate asks of int8, whose weights here are random."""
@@ -78,6 +80,8 @@ def test_vectors_are_close_to_those_in_float32(exported: Exported) -> None:
     assert found.min_cosine >= 0.998
 
 
+@pytest.mark.cpu
+@pytest.mark.heavy
 @runs
 @pytest.mark.parametrize("size", [2, 5, 64])
 def test_a_vector_does_not_depend_on_its_batch(exported: Exported, size: int) -> None:
@@ -119,6 +123,8 @@ def _rows(large: int | None) -> FloatArray:
     return rows
 
 
+@pytest.mark.cpu
+@pytest.mark.heavy
 @runs
 @pytest.mark.parametrize("large", [None, 0, 31])
 def test_a_large_channel_costs_the_others_nothing(tmp_path: Path, large: int | None) -> None:
@@ -166,6 +172,8 @@ def test_a_graph_without_constant_matrices_is_refused(tmp_path: Path) -> None:
         write_int8_onnx(fp32, tmp_path / "int8.onnx", {})
 
 
+@pytest.mark.cpu
+@pytest.mark.heavy
 def test_a_cpu_whose_sums_overflow_is_refused(
     exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
