@@ -159,8 +159,12 @@ class Manifest(_Frozen):
         return None
 
     def to_json(self) -> str:
-        """The text of `manifest.json`."""
-        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+        """The text of `manifest.json`.
+
+        A key that most models lack is left out, so that versions before it can read the others.
+        """
+        unused = {"default_dimensions"} if self.default_dimensions is None else None
+        return self.model_dump_json(by_alias=True, indent=2, exclude=unused) + "\n"
 
 
 class ModelBundle:

@@ -42,6 +42,13 @@ def test_vectors_have_the_stated_size_and_the_whole_can_be_asked_for(tmp_path: P
     assert np.allclose(part, whole[:16] / np.linalg.norm(whole[:16]), atol=1e-6)
 
 
+def test_a_manifest_without_it_is_one_that_earlier_versions_read() -> None:
+    assert "default_dimensions" not in _manifest().to_json()
+    assert '"default_dimensions": 2' in _manifest(default_dimensions=2).to_json()
+    stated = _manifest(default_dimensions=2)
+    assert Manifest.model_validate_json(stated.to_json()) == stated
+
+
 def test_it_is_within_the_whole() -> None:
     dimensions = _manifest().dimensions
     assert _manifest(default_dimensions=dimensions).output_dimensions == dimensions
