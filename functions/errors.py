@@ -13,7 +13,6 @@ from engine import errors as engine_errors
 from engine.errors import (
     DeadlineTooNearError,
     EmbellamaError,
-    InputTypeError,
     InvalidInputError,
     OverloadedError,
     SpaceMismatchError,
@@ -265,9 +264,6 @@ def _public_message(exc: EmbellamaError) -> str:
         return _BUSY_MESSAGE
     if isinstance(exc, UnknownPromptError):
         return UnknownPromptError(name=shorten(exc.name), known=exc.known).message
-    if isinstance(exc, InputTypeError):
-        shown = shorten(exc.input_type)
-        return InputTypeError(input_type=shown, known=exc.known, prompts=exc.prompts).message
     if isinstance(exc, SpaceMismatchError):
         return SpaceMismatchError(required=shorten(exc.required), served=exc.served).message
     return exc.message

@@ -131,7 +131,7 @@ class InputsRequest(BaseModel):
         """
         if self.prompt_name is not None or self.input_type is None:
             return self.prompt_name
-        return prompt_name_for(self.input_type, prompts)
+        return prompt_name_for(shorten(self.input_type), prompts)
 
     @classmethod
     async def read(cls, body: Body, limits: BodyLimits) -> Self:
