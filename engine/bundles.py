@@ -57,6 +57,7 @@ def _export(
         from engine.export.atomic import build_once
         from engine.export.bundle import write_bundle
         from engine.export.options import ExportOptions
+        from engine.export.ownership import check_only_ours
     except ImportError as exc:
         raise ConfigurationError(
             f"{path} is not a bundle, and making one of it needs the package {exc.name}: install "
@@ -76,6 +77,7 @@ def _export(
             build=build,
             progress=progress,
         )
+    check_only_ours(target)  # It is taken for the source's by its name.
     return target
 
 

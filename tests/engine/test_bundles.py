@@ -7,7 +7,7 @@ import pytest
 
 from engine import Engine
 from engine.bundles import ensure_bundle
-from engine.errors import ExportError, SourceError
+from engine.errors import ExportError, IntegrityError, SourceError
 from engine.golden import closeness
 from tests.torch_golden import GOLDEN, read_torch_golden
 
@@ -27,10 +27,20 @@ def test_a_checkpoint_is_made_into_a_bundle_once(tmp_path: Path) -> None:
     again: list[str] = []
     assert made == _ensure(CHECKPOINT, tmp_path, again)
     assert [] == again
+    _is_refused_where_others_may_write(made, tmp_path)
     golden = read_torch_golden(CHECKPOINT / "golden.json")
     with Engine.open(made) as engine:
         vectors = engine.embed([text.input_ids.tolist() for text in golden.texts]).vectors
     assert closeness(golden.vectors, vectors).min_cosine >= 0.9999
+
+
+def _is_refused_where_others_may_write(made: Path, cache: Path) -> None:
+    """Others could have put another model in its place."""
+    mode = made.stat().st_mode
+    made.chmod(mode | 0o002)
+    with pytest.raises(IntegrityError, match=f"chmod -R go-w {made}"):
+        _ensure(CHECKPOINT, cache)
+    made.chmod(mode)
 
 
 def test_a_gguf_file_can_be_served(tmp_path: Path) -> None:
