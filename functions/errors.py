@@ -19,6 +19,7 @@ from engine.errors import (
     UnavailableError,
     UnknownPromptError,
 )
+from functions.wire_errors import BodyTimeoutError, HeadersTooLargeError, HeadTimeoutError
 
 INVALID_REQUEST = "invalid_request_error"
 RATE_LIMIT = "rate_limit_error"
@@ -123,13 +124,6 @@ class PayloadTooLargeError(EmbellamaError):
         self.limit = limit
 
 
-class MalformedRequestError(InvalidInputError):
-    """What came is not HTTP, so no route was asked."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, param=None)
-
-
 class HostNotAllowedError(InvalidInputError):
     """The request is for a host that this server is not, or not from a browser."""
 
@@ -142,45 +136,6 @@ class HostNotAllowedError(InvalidInputError):
             param=None,
         )
         self.host = host
-
-
-class HeadersTooLargeError(EmbellamaError):
-    """What a request has beside its body is more than a server reads.
-
-    That is the request line, the headers, and trailers and extensions of chunks; `unit` is bytes,
-    headers or trailers.
-    """
-
-    code = "headers_too_large"
-
-    def __init__(self, *, limit: int, unit: str = "bytes") -> None:
-        whole = "request line, the headers and the trailers of the request have"
-        subject = whole if unit == "bytes" else "request has"
-        super().__init__(f"The {subject} more than {limit} {unit}.")
-        self.limit = limit
-        self.unit = unit
-
-
-class HeadTimeoutError(EmbellamaError):
-    """The request line and the headers came too slowly, or not to their end."""
-
-    code = "request_timeout"
-
-    def __init__(self, *, seconds: float) -> None:
-        super().__init__(
-            f"The request line and the headers did not come within {seconds:g} seconds."
-        )
-        self.seconds = seconds
-
-
-class BodyTimeoutError(EmbellamaError):
-    """A body came too slowly, or not to its end."""
-
-    code = "request_timeout"
-
-    def __init__(self, *, what: str, seconds: float) -> None:
-        super().__init__(f"The {what} of the request did not come within {seconds:g} seconds.")
-        self.seconds = seconds
 
 
 class ResponseTooLargeError(EmbellamaError):

@@ -36,8 +36,11 @@ _REFUSALS = (
     "overloaded",
     "payload_too_large",
     "rate_limit_exceeded",
+    "request_timeout",
     "response_too_large",
     "shutting_down",
+    "too_many_body_bytes",
+    "too_many_connections",
 )
 """Codes of what is refused to protect the server. They are shown from the start, as 0."""
 

@@ -156,6 +156,32 @@ class Settings(EngineConfig, BaseSettings):
         description="Seconds from the first byte of a request to the end of its headers, and from "
         "the end of its body to that of its trailers; then its connection is closed.",
     )
+    max_connections: int = Field(
+        8192,  # twice what the benches open; an idle one takes about 12 KB
+        ge=1,
+        description="Connections that the server has at a time. When they are reached, the one "
+        "that is idle for longest is closed, or if none is, a new one gets 503.",
+    )
+    max_inflight_body_bytes: int = Field(
+        256 * 1024 * 1024,  # 64 indexing clients with 2,048 texts of 2 KB each
+        ge=1024,
+        description="Bytes of requests that the server holds at a time, from their coming to their "
+        "answer, beyond 16 KiB of each connection; a body beyond that gets 503. Two bodies of "
+        "max_body_bytes always fit.",
+    )
+    min_body_bytes_per_second: int = Field(
+        500,  # half of what the slowest network that is left (GPRS) sends; Apache's default
+        ge=0,
+        description="Bytes a second of a request's body that must come in each "
+        "body_grace_seconds; 0 waits as long as the request may take.",
+    )
+    body_grace_seconds: float = Field(
+        30.0,  # a change of the cell or a tunnel is shorter
+        gt=0,
+        le=3600,
+        description="Seconds over which min_body_bytes_per_second is measured, so that a client "
+        "may stall for less.",
+    )
     cors_origin: Strings = Field(
         (),
         description="Origin whose pages may ask from a browser, such as https://example.org, "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import httptools
 
-from functions.errors import MalformedRequestError
 from functions.hosts import parse_host
+from functions.wire_errors import MalformedRequestError
 
 
 def settle_host(url: bytes, headers: list[tuple[bytes, bytes]], http_version: str) -> None:

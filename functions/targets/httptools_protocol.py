@@ -9,13 +9,19 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from engine.errors import EmbellamaError
-from functions.errors import BodyTimeoutError, HeadersTooLargeError, HeadTimeoutError
+from functions.targets.body_timers import BodyPace, BodyTimers
 from functions.targets.closing import MAX_DROPPED_BYTES, LingeringTransport
 from functions.targets.host_header import settle_host
 from functions.targets.joining import JoiningTransport
 from functions.targets.metering import MAX_HEAD_BYTES, MAX_HEADERS, BodyMeter, head_bytes
-from functions.targets.refusal import malformed, refuse_cycle, refusing_cycle
+from functions.targets.refusal import (
+    head_without_upgrade,
+    malformed,
+    refuse_cycle,
+    refusing_cycle,
+)
 from functions.targets.timers import PartTimer, close_when_idle
+from functions.wire_errors import HeadersTooLargeError, HeadTimeoutError
 
 _PIECE_BYTES = 8 * 1024
 """What is parsed before the bounds are looked at again. uvloop reads up to 256 KiB."""
@@ -34,6 +40,9 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
 
     head_timeout_seconds = 30.0
     """Seconds that a head may take to come, and the trailers."""
+    min_body_bytes_per_second = 500
+    """How fast a body must come, in each `body_grace_seconds`."""
+    body_grace_seconds = 30.0
 
     _in_head = False
     """Whether a request's head has begun and not ended."""
@@ -59,7 +68,13 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         self._meter = BodyMeter()
         seconds = self.head_timeout_seconds
         self._head_timer = PartTimer(self.loop, seconds, self._time_out_head)
-        self._trailer_timer = PartTimer(self.loop, seconds, self._time_out_trailers)
+        self._body_timers = BodyTimers(
+            self.loop,
+            BodyPace(seconds, self.body_grace_seconds, self.min_body_bytes_per_second),
+            received=self._received_body_bytes,
+            is_late=self._is_body_late,
+            refuse=self._refuse,
+        )
         close_when_idle(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -69,12 +84,13 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         self._stop_timers()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, piece by piece."""
-        if len(data) <= _PIECE_BYTES:
+        """Parse what came, piece by piece unless all of it is a body's whose length was declared."""
+        size = len(data)
+        if size <= _PIECE_BYTES or (self._in_body and self._meter.left_bytes(self.headers) >= size):
             self._receive_piece(data)
             return
         view = memoryview(data)
-        for start in range(0, len(data), _PIECE_BYTES):
+        for start in range(0, size, _PIECE_BYTES):
             self._receive_piece(view[start : start + _PIECE_BYTES])
 
     def _receive_piece(self, piece: bytes | memoryview) -> None:
@@ -132,16 +148,13 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         if not self.cycle.response_started:  # Its answer says whether the rest would be read.
             left = self._meter.left_bytes(self.headers)
             self.cycle.keep_alive = self._may_keep_alive and left <= MAX_DROPPED_BYTES
-        if self._meter.is_in_trailers:
-            self._trailer_timer.start()
-        else:
-            self._trailer_timer.stop()
+        self._body_timers.start(is_in_trailers=self._meter.is_in_trailers)
 
     def on_response_complete(self) -> None:
         """Go on with what came meanwhile: a request, or the begin of a head."""
         super().on_response_complete()
         if self.cycle.response_complete:
-            self._trailer_timer.stop()
+            self._body_timers.stop()
         if self._in_head:
             self._await_rest_of_head()
 
@@ -201,7 +214,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End a request's body."""
         self._in_body = False
-        self._trailer_timer.stop()
+        self._body_timers.stop()
         if self.cycle is not None and not self.cycle.response_started:
             self.cycle.keep_alive = self._may_keep_alive
         super().on_message_complete()
@@ -221,15 +234,16 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
     def _time_out_head(self) -> None:
         self._refuse(HeadTimeoutError(seconds=self.head_timeout_seconds))
 
-    def _time_out_trailers(self) -> None:
-        if self.flow.read_paused or self.pipeline:  # They may lie here unread.
-            self._trailer_timer.start()
-        else:
-            self._refuse(BodyTimeoutError(what="trailers", seconds=self.head_timeout_seconds))
+    def _received_body_bytes(self) -> int:
+        return self._meter.data_bytes
+
+    def _is_body_late(self) -> bool:
+        """Whether the client is waited for: else what comes may lie here unread."""
+        return not (self.flow.read_paused or self.pipeline)
 
     def _stop_timers(self) -> None:
         self._head_timer.stop()
-        self._trailer_timer.stop()
+        self._body_timers.stop()
 
     def _has_refused(self) -> bool:
         return self._is_deaf
@@ -253,12 +267,10 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         if self.parser.get_method() == b"CONNECT":  # no offer, but a wish for a tunnel
             self._refuse(malformed())
             return False
-        version = self.parser.get_http_version().encode()
-        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
-        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        head = head_without_upgrade(self)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
-        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
+        self.parser.feed_data(head)
         return True
 
     def _refuse(self, error: EmbellamaError) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from functions.errors import HeadersTooLargeError
+from functions.wire_errors import HeadersTooLargeError
 
 MAX_HEAD_BYTES = 64 * 1024
 """Bytes that the request line, the headers, the trailers and the chunk extensions of a request may

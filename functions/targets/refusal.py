@@ -8,8 +8,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from engine.errors import EmbellamaError
-from functions.errors import MalformedRequestError
 from functions.observability import REFUSED
+from functions.wire_errors import MalformedRequestError
 
 
 def malformed() -> MalformedRequestError:
@@ -67,3 +67,11 @@ def _scope(connection: HttpToolsProtocol, error: EmbellamaError) -> Any:  # noqa
         "state": {},
         REFUSED: error,
     }
+
+
+def head_without_upgrade(connection: HttpToolsProtocol) -> bytes:
+    """The head that was read last, but for its offer to go on in another protocol."""
+    method, version = connection.parser.get_method(), connection.parser.get_http_version()
+    lines = [b"%b %b HTTP/%b" % (method, connection.url, version.encode())]
+    lines += [b"%b: %b" % header for header in connection.headers if header[0] != b"upgrade"]
+    return b"\r\n".join([*lines, b"", b""])

@@ -26,8 +26,9 @@ from functions.model_options import ModelOptions
 from functions.models import ModelRegistry, ModelState, ServedModel
 from functions.observability import configure_logging, get_logger, greet, tell_start
 from functions.settings import Settings
+from functions.targets.connection_limits import ConnectionLimits
 from functions.targets.greeting import request_to_try, url_of
-from functions.targets.httptools_protocol import BoundedHttpToolsProtocol
+from functions.targets.limited_protocol import LimitedProtocol
 from functions.targets.listen import is_loopback_only, listen
 from functions.targets.loading import load, open_configured_engine
 from functions.targets.signals import StopSignals
@@ -211,7 +212,7 @@ def _uvicorn_config(
 ) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(settings, registry, tracing=tracing, is_local=is_local),
-        http=_http_protocol(settings.head_timeout_seconds),
+        http=_http_protocol(settings),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -223,10 +224,20 @@ def _uvicorn_config(
     )
 
 
-def _http_protocol(head_timeout_seconds: float) -> type[asyncio.Protocol]:
+def _http_protocol(settings: Settings) -> type[asyncio.Protocol]:
     """A class with our options, as uvicorn gives it none but its own."""
-    base = BoundedHttpToolsProtocol
-    return type(base.__name__, (base,), {"head_timeout_seconds": head_timeout_seconds})
+    limits = ConnectionLimits(
+        max_connections=settings.max_connections,
+        max_inflight_body_bytes=settings.max_inflight_body_bytes,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    values = {
+        "limits": limits,
+        "head_timeout_seconds": settings.head_timeout_seconds,
+        "min_body_bytes_per_second": settings.min_body_bytes_per_second,
+        "body_grace_seconds": settings.body_grace_seconds,
+    }
+    return type(LimitedProtocol.__name__, (LimitedProtocol,), values)
 
 
 def _end(close: Callable[[], None], otherwise: str) -> None:

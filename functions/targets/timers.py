@@ -29,6 +29,11 @@ class PartTimer:
         self._on_time_out = time_out
         self._handle: asyncio.TimerHandle | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and neither stopped nor is its time up."""
+        return self._handle is not None
+
     def start(self) -> None:
         """Call when the time is up; if it runs already, let it run."""
         if self._handle is None:
