@@ -84,7 +84,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         self._stop_timers()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, piece by piece unless all of it is a body's whose length was declared."""
+        """Parse what came: piece by piece, unless it all is of a body of declared length."""
         size = len(data)
         if size <= _PIECE_BYTES or (self._in_body and self._meter.left_bytes(self.headers) >= size):
             self._receive_piece(data)

@@ -9,6 +9,7 @@ from starlette.types import Scope
 
 from functions.observability import is_probe
 from functions.targets.connection_limits import FREE_BYTES, ConnectionLimits, Place
+from functions.targets.departure import DepartureWatch
 from functions.targets.httptools_protocol import BoundedHttpToolsProtocol
 from functions.targets.refusal import refuse_cycle
 from functions.wire_errors import TooManyBodyBytesError, TooManyConnectionsError
@@ -27,6 +28,8 @@ class LimitedProtocol(BoundedHttpToolsProtocol):
 
     _place = Place.NONE
     _extra_timer: asyncio.TimerHandle | None = None
+    _departure: DepartureWatch | None = None
+    """Since the client sends no more."""
     _unanswered_bytes = 0
     """What was read since nothing was unanswered on this connection."""
     _held_bytes = 0
@@ -50,9 +53,22 @@ class LimitedProtocol(BoundedHttpToolsProtocol):
         super().connection_lost(exc)
         if self._extra_timer is not None:
             self._extra_timer.cancel()
+        if self._departure is not None:
+            self._departure.stop()
         self.limits.set_busy(self)
         self._give_place()
         self._release()
+
+    def eof_received(self) -> bool:  # type: ignore[override] # uvicorn's never keeps it open
+        """Whether to stay open: who sends no more may wait for the answers (RFC 9112, section 9.6).
+
+        TLS has no such thing in Python, and a body without its end can't be answered.
+        """
+        is_waited_for = not self._is_answered() and not self._in_body
+        if not is_waited_for or not self.transport.can_write_eof():
+            return False
+        self._departure = DepartureWatch(self.loop, self.transport, self._may_send_interim)
+        return True
 
     def leave(self) -> None:
         """Give up the place at once, for another connection."""
@@ -92,6 +108,9 @@ class LimitedProtocol(BoundedHttpToolsProtocol):
         """Be idle, unless more was asked."""
         super().on_response_complete()
         if self._is_answered():
+            if self._departure is not None:
+                self._departure.stop()
+                self.transport.close()
             self._unanswered_bytes = 0
             self._release()
             if self._place is Place.FULL and not self._in_head:
@@ -100,6 +119,11 @@ class LimitedProtocol(BoundedHttpToolsProtocol):
     def _is_answered(self) -> bool:
         """Whether no request waits for its answer, or for the rest of its body."""
         return self.cycle is None or (self.cycle.response_complete and not self.pipeline)
+
+    def _may_send_interim(self) -> bool:
+        """Whether the only answer to come has not begun, and its client knows of interim ones."""
+        is_next = not self.pipeline and not self.cycle.response_started
+        return is_next and self.cycle.scope["http_version"] != "1.0"
 
     def _hold(self) -> None:
         more = max(0, self._unanswered_bytes - FREE_BYTES - self._held_bytes)

@@ -42,6 +42,10 @@ class Connection:
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
 
+    def end(self) -> None:
+        """Send no more, but read."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def is_answered(self, within_seconds: float) -> bool:
         """Whether anything can be read by then."""
         return bool(select.select([self._socket], [], [], within_seconds)[0])
@@ -58,7 +62,7 @@ class Connection:
         while line := self._file.readline().decode().strip():
             name, _, value = line.partition(": ")
             headers[name.lower()] = value
-        return Answer(status, headers, self._file.read(int(headers["content-length"])))
+        return Answer(status, headers, self._file.read(int(headers.get("content-length", 0))))
 
     def is_closed(self) -> bool:
         try:

@@ -1,0 +1,46 @@
+"""Tells a client that sends no more from one that has gone: both end their direction the same."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+_FIRST_SECONDS = 0.5
+"""So long nothing is asked: most answers come sooner."""
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class DepartureWatch:
+    """Runs from the end of what a client sends until it is answered.
+
+    A system answers data for a connection that was closed by a reset, and data for one that still
+    reads by nothing. So from time to time, ever less often, an interim answer is sent, which
+    clients of HTTP/1.1 read over (RFC 9110, section 15.2).
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        transport: asyncio.Transport,
+        may_write: Callable[[], bool],
+    ) -> None:
+        self._loop = loop
+        self._transport = transport
+        self._may_write = may_write
+        self._seconds = _FIRST_SECONDS
+        self._handle = loop.call_later(self._seconds, self._look)
+
+    def stop(self) -> None:
+        """It is answered, or the connection has ended."""
+        self._handle.cancel()
+
+    def _look(self) -> None:
+        connection = self._transport.get_extra_info("socket")
+        if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._transport.abort()
+            return
+        if self._may_write():
+            self._transport.write(_CONTINUE)
+        self._handle = self._loop.call_later(self._seconds, self._look)
+        self._seconds *= 2
