@@ -24,6 +24,7 @@ from functions.aws.settings import LambdaSettings
 from functions.aws.start import start
 from tests.aws_lambda.conftest import Context
 from tests.aws_lambda.events import HttpRequest, http_api
+from tests.tiktoken_encodings import encoding_of
 
 
 class Clock:
@@ -219,6 +220,30 @@ def test_the_function_s_model_has_the_names_of_the_settings(
         assert listed == ["text-embedding-3-small", "other", "fake-model"]
     finally:
         handler.close()
+
+
+def test_the_function_decodes_the_ids_of_openai_where_it_is_told_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EMBELLAMA_TOKEN_IDS", "cl100k_base")
+    monkeypatch.setenv("EMBELLAMA_THREADS", "1")
+    handler = start(Phases(), {}, _open)
+    try:
+        ids = encoding_of("cl100k_base").encode_ordinary("the cat")
+        vectors = [_vector(handler, given) for given in ("the cat", ids)]
+        assert vectors[0] == vectors[1]
+    finally:
+        handler.close()
+
+
+def _vector(handler: LambdaHandler, given: object) -> list[float]:
+    body = json.dumps({"model": "fake-model", "input": given}).encode()
+    request = HttpRequest(
+        "POST", "/v1/embeddings", headers={"content-type": "application/json"}, body=body
+    )
+    answer = json.loads(handler(http_api(request), Context())["body"])
+    vector: list[float] = answer["data"][0]["embedding"]
+    return vector
 
 
 def _status(handler: LambdaHandler, key: str) -> int:
