@@ -73,7 +73,7 @@ test-other-cpu: $(VENV)/.dev ## Run the tests that depend on the CPU on one with
 	$(BIN)/python -m tests.other_cpu $(ARGS)
 
 test-images: $(VENV)/.dev ## Build the images with buildah and run them (as root; needs buildah, debootstrap)
-	TEST_IMAGES=1 $(BIN)/pytest -m images $(ARGS)
+	TEST_IMAGES=1 $(BIN)/pytest -m images --timeout 7000 $(ARGS)
 
 lock: $(VENV)/.serve ## Resolve the dependencies anew and pin them with hashes
 	$(COMPILE) $(UPGRADE) $(DEV_EXTRAS) --group dev --group build --output-file $(LOCKS)/dev.txt
