@@ -92,8 +92,9 @@ ERROR_ANSWERS: dict[int, ErrorAnswer] = {
         "internal_error",
     ),
     503: ErrorAnswer(
-        "The model is loading, failed its check, or fails or hangs (`not_ready`), or the server is "
-        "about to end (`shutting_down`).",
+        "The model is loading, failed its check, or fails or hangs (`not_ready`), the server is "
+        "about to end (`shutting_down`), or it has as many connections or bytes of unfinished "
+        "requests as it takes (`too_many_connections`, `too_many_body_bytes`).",
         SERVER_ERROR,
         "The model is loading.",
         "not_ready",

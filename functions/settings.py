@@ -157,7 +157,7 @@ class Settings(EngineConfig, BaseSettings):
         "the end of its body to that of its trailers; then its connection is closed.",
     )
     max_connections: int = Field(
-        8192,  # twice what the benches open; an idle one takes about 12 KB
+        8192,  # twice what the benches open; an idle one takes 8 KB
         ge=1,
         description="Connections that the server has at a time. When they are reached, the one "
         "that is idle for longest is closed, or if none is, a new one gets 503.",
