@@ -232,6 +232,24 @@ def test_a_body_over_the_limit_is_refused(make_handler: MakeHandler) -> None:
     assert (answer["statusCode"], _error(answer)["code"]) == (413, "payload_too_large")
 
 
+@pytest.mark.parametrize("make_event", MAKERS.values(), ids=MAKERS)
+def test_hosts_are_the_gateway_s_unless_others_are_named(
+    make_event: Callable[[HttpRequest], Event], make_handler: MakeHandler
+) -> None:
+    """A page may ask by any of them where none is named."""
+
+    def ask(handler: LambdaHandler, host: str) -> int:
+        headers = {"Host": host, "Origin": "https://app.example.org"}
+        event = make_event(HttpRequest(path="/v1/models", headers=headers))
+        status: int = handler(event, Context())["statusCode"]
+        return status
+
+    hosts = ("abc.execute-api.eu-central-1.example", "api.example.org")
+    assert [ask(make_handler(), host) for host in hosts] == [200, 200]
+    handler = make_handler(settings=Settings(allowed_host=hosts[1:]))
+    assert [ask(handler, host) for host in hosts] == [400, 200]
+
+
 def test_what_must_be_looked_after_is_looked_after_before_each_request(
     make_handler: MakeHandler,
 ) -> None:
