@@ -32,6 +32,7 @@ same weights in float32, the least cosine of all-MiniLM-L6-v2's golden texts is 
 from q2_k to q6_k and from iq3_xxs to iq4_nl (llama-cpp-python 0.3.36, AVX-512)."""
 _MINIMUM_COSINE_OF_OTHERS = 0.95
 _NEIGHBOURS = 10
+_SHOWN = 40
 
 
 def minimum_cosine(precision: str) -> float:
@@ -69,13 +70,19 @@ class GoldenText:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """Read one of the `texts` of a file."""
-        return cls(
-            name=row["name"],
-            text=row["text"],
-            input_ids=np.array(row["input_ids"], dtype=np.int32),
-            embedding=decode_vector(row["embedding"]),
-        )
+        """Read one of the `texts` of a file.
+
+        Raises:
+            ValueError, TypeError, KeyError, OverflowError: it is not one.
+        """
+        ids, embedding = row["input_ids"], decode_vector(row["embedding"])
+        if not ids or not all(isinstance(one, int) and one >= 0 for one in ids):
+            raise ValueError("input_ids are not a list of ids")
+        if not np.isfinite(embedding).all() or not embedding.any():
+            raise ValueError("the embedding has no direction")
+        if not isinstance(row["name"], str) or not isinstance(row["text"], str):
+            raise TypeError("the name and the text are texts")
+        return cls(row["name"], row["text"], np.array(ids, dtype=np.int32), embedding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,20 @@ class GoldenSet:
         if len({text.embedding.size for text in texts}) > 1:
             raise IntegrityError(f"{path} has golden vectors of several sizes.")
         return cls(reference=reference, texts=texts)
+
+    def check_ids(self, vocabulary_size: int) -> None:
+        """Refuse ids that the model has no vector for.
+
+        Raises:
+            IntegrityError: names the text.
+        """
+        for text in self.texts:
+            highest = int(text.input_ids.max())
+            if highest >= vocabulary_size:
+                raise IntegrityError(
+                    f"The golden text {text.name[:_SHOWN]!r} has the id {highest}, but the model "
+                    f"has {vocabulary_size}."
+                )
 
     @property
     def vectors(self) -> FloatArray:

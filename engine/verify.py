@@ -97,6 +97,7 @@ def verify(bundle: ModelBundle) -> VerifyReport:
     if entry is None:
         raise IntegrityError(f"{bundle.directory} has no golden texts, so it can't be verified.")
     golden = GoldenSet.load(bundle.path(entry))
+    golden.check_ids(bundle.manifest.vocabulary_size)
     return VerifyReport(
         space=bundle.manifest.fingerprint,
         reference=golden.reference,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ class OnnxBackend:
                 model_path, threads=self.concurrency, packed=precision != "fp32"
             )
         metadata = self._session.get_modelmeta().custom_metadata_map
-        self._row_tokens = 0 if gpu else int(metadata.get(ROW_TOKENS, 0))
+        self._row_tokens = 0 if gpu else _row_tokens(model_path, metadata.get(ROW_TOKENS, "0"))
         self.max_padding = None if self._row_tokens else _MAX_PADDING
         self._dtypes = {entry.name: _DTYPES.get(entry.type) for entry in self._session.get_inputs()}
         unknown = set(self._dtypes) - _KNOWN_INPUTS
@@ -100,13 +101,13 @@ class OnnxBackend:
                 f"{model_path} has inputs that are not known: {sorted(unknown)}. "
                 f"Known, as int32 or int64: {sorted(_KNOWN_INPUTS)}."
             )
-        output = self._session.get_outputs()[0]
-        if len(output.shape) != _OUTPUT_RANK:
+        outputs = [(output.name, output.shape) for output in self._session.get_outputs()]
+        if not outputs or len(outputs[0][1]) != _OUTPUT_RANK:
             raise IntegrityError(
-                f"{model_path} has a first output {output.name!r} of the shape {output.shape}; "
-                "it must be (sequences, tokens, dimensions)."
+                f"{model_path} has the outputs {outputs}; the first must be (sequences, tokens, "
+                "dimensions)."
             )
-        self._output = output.name
+        self._output = outputs[0][0]
 
     def run(self, batch: Batch) -> BackendOutput:
         """Compute the token vectors of a batch.
@@ -128,6 +129,11 @@ class OnnxBackend:
                 (hidden,) = session.run([self._output], self._feed(batch, rows))
         except Exception as exc:  # the runtime's errors share no public base
             raise BackendError(f"ONNX Runtime failed: {exc}") from exc
+        if np.ndim(hidden) != _OUTPUT_RANK or hidden.shape[:2] != (rows.number, rows.width):
+            raise BackendError(
+                f"ONNX Runtime gave the shape {np.shape(hidden)} for {rows.number} rows of "
+                f"{rows.width} tokens."
+            )
         vectors: FloatArray = np.asarray(hidden, dtype=np.float32)
         return BackendOutput(
             token_vectors=tuple(
@@ -154,6 +160,12 @@ class OnnxBackend:
         return feed
 
 
+def _row_tokens(model_path: Path, stated: str) -> int:
+    if not re.fullmatch("[0-9]{1,7}", stated):
+        raise IntegrityError(f"{model_path} states rows of {stated[:40]!r} tokens.")
+    return int(stated)
+
+
 def _open_session(
     model_path: Path, *, threads: int = 1, packed: bool = True, gpu: bool = False
 ) -> onnxruntime.InferenceSession:
@@ -161,7 +173,7 @@ def _open_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 3 if gpu else 4  # what it raises says the same as its log
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads > 1:  # The thread that calls does so itself.
         options.add_session_config_entry("session.set_denormal_as_zero", "1")

@@ -66,11 +66,11 @@ class OpenVinoBackend:
         self._max_input_tokens = max_input_tokens
         self._model: openvino.CompiledModel | None = _compile(model_path, self.concurrency)
         self._requests: list[openvino.InferRequest] = []
-        names = [min(entry.get_names()) for entry in self._model.inputs]
+        names = [min(entry.get_names(), default="") for entry in self._model.inputs]
         ranks = [len(entry.get_partial_shape()) for entry in self._model.outputs[:1]]
         if names != list(_INPUTS) or ranks != [_OUTPUT_RANK]:
             raise IntegrityError(
-                f"{model_path} has the inputs {names} and a first output of rank {ranks[0]}; "
+                f"{model_path} has the inputs {names} and a first output of the ranks {ranks}; "
                 f"needed are {list(_INPUTS)} and (sequences, tokens, dimensions)."
             )
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 
 from engine.errors import ExportError, UnsupportedArchitectureError
-from engine.export.architectures import architecture_of_checkpoint, checkpoint_types
+from engine.export.architectures import (
+    architecture_of_checkpoint,
+    architecture_of_gguf,
+    checkpoint_types,
+)
 from engine.export.checkpoint import Checkpoint
 from engine.export.gguf_file import GgufFile
 from engine.export.gguf_tokenizer import tokenizer_of_gguf
@@ -78,6 +82,7 @@ def open_checkpoint(opening: Opening) -> ModelSource:
         normalize=facts.normalize,
     )
     file = GgufFile(master)
+    architecture_of_gguf(file.architecture).check(file)
     check_length(file, facts)
     dimensions, vocabulary_size = sizes(file)
     return ModelSource(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from onnx import TensorProto
 
 from engine.backends.onnx import OnnxBackend
 from engine.errors import ExportError
+from engine.export.architectures.checks import number
 from engine.export.checkpoint import Checkpoint
 from engine.export.from_checkpoint import facts_of
 from engine.export.model_source import ModelSource, OnnxFile, Opening
@@ -31,6 +34,7 @@ _PRECISION = {
     TensorProto.INT8: "int8",
     TensorProto.UINT8: "int8",
 }
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _FLOATS = frozenset({"fp32", "fp16", "bf16"})
 
 
@@ -67,7 +71,7 @@ def source_of_onnx(directory: Path, checkpoint: Checkpoint, facts: Facts) -> Mod
         facts=facts,
         architecture=checkpoint.model_type or "unknown",
         dimensions=probe.shape[1],
-        vocabulary_size=int(checkpoint.config["vocab_size"]),
+        vocabulary_size=number(checkpoint.config, "vocab_size"),
         tokenizer_json=checkpoint.tokenizer_json,
         weights_sha256=combined_sha256(hashes),
         default_gguf=(),
@@ -107,12 +111,12 @@ def _read(path: Path) -> OnnxFile:
     kinds: Counter[str] = Counter()
     places: set[str] = set()
     for weight in model.graph.initializer:
-        kinds[_PRECISION.get(weight.data_type, "")] += int(np.prod(weight.dims))
+        kinds[_PRECISION.get(weight.data_type, "")] += math.prod(weight.dims)
         places.update(row.value for row in weight.external_data if row.key == "location")
     kinds.pop("", None)
     if not kinds:
         raise ExportError(f"{path} has no weights, so it is no model.")
-    if len(places) > 1 or any("/" in place for place in places):
+    if len(places) > 1 or not all(map(_PLAIN_NAME.fullmatch, places)):
         raise ExportError(f"{path} has its weights in the files {sorted(places)}; one can be used.")
     data = path.with_name(places.pop()) if places else None
     if data is not None and not data.is_file():

@@ -8,6 +8,7 @@ import gguf
 
 from engine.errors import ExportError
 from engine.export.architectures import architecture_of_checkpoint
+from engine.export.architectures.checks import number
 from engine.export.checkpoint import Checkpoint
 from engine.export.vocabulary import add_vocabulary, read_vocabulary
 from engine.export.weights import CheckpointWeights
@@ -44,9 +45,12 @@ def write_gguf(
         raise ExportError(f"A GGUF file of the precision {precision!r} can't be written.")
     architecture = architecture_of_checkpoint(checkpoint.model_type)
     weights = CheckpointWeights(checkpoint.weights)
-    vocabulary = read_vocabulary(
-        checkpoint.tokenizer_json, size=int(checkpoint.config["vocab_size"])
-    )
+    tensors = architecture.checkpoint_tensors(checkpoint.config, weights.names)
+    size = number(checkpoint.config, "vocab_size")
+    rows = weights.rows(tensors["token_embd.weight"].name)
+    if size > rows:
+        raise ExportError(f"config.json has vocab_size={size}, but there are vectors for {rows}.")
+    vocabulary = read_vocabulary(checkpoint.tokenizer_json, size=size)
     writer = gguf.GGUFWriter(path, architecture.name)
     writer.add_type("model")
     writer.add_name(name)
@@ -56,7 +60,7 @@ def write_gguf(
         writer.add_bool(NORMALIZE_KEY, normalize)
     architecture.add_hyperparameters(writer, checkpoint.config)
     add_vocabulary(writer, vocabulary)
-    for tensor, source in architecture.checkpoint_tensors(checkpoint.config, weights.names).items():
+    for tensor, source in tensors.items():
         writer.add_tensor(tensor, source.read(weights))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -142,6 +142,8 @@ def _prompts(model: Json, path: Path) -> tuple[dict[str, str], str | None]:
             raise ExportError(f"{path} has the prompt {name!r}={text!r}; a text is needed.")
         prompts[name] = text or ""
     default = model.get("default_prompt_name")
+    if default is not None and not isinstance(default, str):
+        raise ExportError(f"{path} has default_prompt_name={default!r}; a text is needed.")
     if default is not None and default not in (*prompts, *_BUILT_IN):
         raise ExportError(
             f"{path} has default_prompt_name={default!r}, which is not among its prompts: "

@@ -13,6 +13,8 @@ from engine.errors import ExportError
 from engine.model import combined_sha256, sha256_of
 from engine.types import FloatArray
 
+_FLOATS = frozenset({"F32", "F16", "BF16"})
+
 
 class CheckpointWeights:
     """The tensors of all parts by name.
@@ -33,18 +35,34 @@ class CheckpointWeights:
         """Names of all tensors."""
         return frozenset(self._file_of)
 
+    def rows(self, name: str) -> int:
+        """The first dimension of a tensor, 0 where it has none; its numbers are not read.
+
+        Raises:
+            ExportError: there is no such tensor.
+        """
+        shape: list[int] = self._file(name).get_slice(name).get_shape()  # type: ignore[no-untyped-call] # the stub has no types
+        return shape[0] if shape else 0
+
     def read(self, name: str) -> FloatArray:
         """A tensor as float32; exact for float32, float16 and bfloat16.
 
         Raises:
             ExportError: there is none, or it has another type.
         """
+        file = self._file(name)
+        kind = file.get_slice(name).get_dtype()  # type: ignore[no-untyped-call] # the stub has no types
+        if kind not in _FLOATS:  # for some of the others the library raises what it does not say
+            raise ExportError(
+                f"The tensor {name!r} has the type {kind}, not a float of 16 or 32 bits."
+            )
+        values = file.get_tensor(name)  # type: ignore[no-untyped-call] # the stub has no types
+        return np.asarray(values, dtype=np.float32)
+
+    def _file(self, name: str) -> safe_open:
         if name not in self._file_of:
             raise ExportError(f"The checkpoint has no tensor {name!r}.")
-        values = self._file_of[name].get_tensor(name)  # type: ignore[no-untyped-call] # the stub has no types
-        if values.dtype.name not in ("float32", "float16", "bfloat16"):
-            raise ExportError(f"The tensor {name!r} has the type {values.dtype.name}, not a float.")
-        return np.asarray(values, dtype=np.float32)
+        return self._file_of[name]
 
 
 def _names(file: safe_open) -> list[str]:

@@ -54,6 +54,14 @@ def test_golden_texts_read_back_as_written(tmp_path: Path) -> None:
         {**ROW, "embedding": None},
         {**ROW, "input_ids": "abc"},
         {**ROW, "input_ids": [2**40]},
+        {**ROW, "input_ids": []},
+        {**ROW, "input_ids": [[1, 2]]},
+        {**ROW, "input_ids": [-1]},
+        {**ROW, "input_ids": [1.5]},
+        {**ROW, "name": None},
+        {**ROW, "text": 5},
+        {**ROW, "embedding": encode_vector(np.zeros(4, dtype=np.float32))},
+        {**ROW, "embedding": encode_vector(np.full(4, np.nan, dtype=np.float32))},
         {**ROW, "embedding": encode_vector(np.ones(3, dtype=np.float32))},
     ],
 )
@@ -63,6 +71,16 @@ def test_a_bad_golden_text_is_refused(tmp_path: Path, row: object) -> None:
     path.write_text(json.dumps({"reference": "numpy", "texts": [ROW, row]}))
     with pytest.raises(IntegrityError):
         GoldenSet.load(path)
+
+
+def test_ids_that_the_model_has_no_vector_for_are_refused(tmp_path: Path) -> None:
+    """Not every runtime looks before it reads a row of the table."""
+    path = tmp_path / "golden.json"
+    write_golden(path, [{**ROW, "input_ids": [3, 16]}])
+    golden = GoldenSet.load(path)
+    golden.check_ids(17)
+    with pytest.raises(IntegrityError, match="has the id 16, but the model has 16"):
+        golden.check_ids(16)
 
 
 @pytest.mark.parametrize(

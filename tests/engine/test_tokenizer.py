@@ -626,3 +626,19 @@ def test_threads_may_share_a_tokenizer() -> None:
             threads.map(lambda text: ids_of(tokenizer.encode(text, prompt_name="query")), texts)
         )
     assert expected == actual
+
+
+def test_a_tokenizer_that_fails_at_what_it_does_not_know_is_refused(tmp_path: Path) -> None:
+    """It would fail at the first text with a word that it lacks, long after the start."""
+    model = tokenizers.models.WordPiece({"a": 0, "[CLS]": 1}, unk_token="[UNK]")
+    path = tmp_path / "tokenizer.json"
+    tokenizers.Tokenizer(model).save(str(path))
+    with pytest.raises(ManifestError, match=r"tokenizer\.json is not a tokenizer: .*UNK"):
+        Tokenizer.from_file(
+            path,
+            vocabulary_size=2,
+            max_input_tokens=8,
+            max_client_batch_size=1,
+            max_request_tokens=8,
+            prompts={},
+        )

@@ -24,7 +24,8 @@ class CheckpointTensor:
 
     def read(self, weights: CheckpointWeights) -> FloatArray:
         """The values as float32."""
-        return weights.read(self.name)[self.first_row :]
+        values = weights.read(self.name)
+        return values[self.first_row :] if self.first_row else values
 
 
 class Architecture(Protocol):

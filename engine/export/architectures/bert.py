@@ -14,6 +14,7 @@ from engine.export.architectures.base import CheckpointTensor
 from engine.export.architectures.checks import (
     add_encoder,
     add_numbers,
+    blocks,
     check_file,
     checkpoint_tensors,
     number,
@@ -88,7 +89,7 @@ class Bert:
     ) -> dict[str, CheckpointTensor]:
         """Map names; see `Architecture.checkpoint_tensors`."""
         sources = dict(_TENSORS)
-        for block in range(number(config, "num_hidden_layers")):
+        for block in blocks(config, "num_hidden_layers", names):
             for target, source in _BLOCK_TENSORS.items():
                 sources[f"blk.{block}.{target}"] = f"encoder.layer.{block}.{source}"
         pairs = {

@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 import gguf
+import numpy as np
 
 from engine.errors import ExportError
 from engine.export.architectures.base import CheckpointTensor
@@ -17,6 +18,8 @@ _BLOCK_PREFIX = re.compile(r"blk\.(\d+)\.")
 _UNUSED = ("pooler.", "cls.", "lm_head.", "embeddings.position_ids")
 """Heads for other tasks, which no embedding passes through, and a constant."""
 _SHOWN = 80
+_MOST = (1 << 31) - 1
+_LARGEST = float(np.finfo(np.float32).max)
 _TABLES = frozenset({"token_embd", "position_embd", "token_types"})
 _OUTSIDE_OF_BLOCKS = _TABLES | {"token_embd_norm"}
 
@@ -46,9 +49,23 @@ def number(config: Mapping[str, Any], key: str) -> int:
         ExportError: it does not.
     """
     value = config.get(key)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ExportError(f"config.json has {key}={value!r}; a whole number is needed.")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
+        raise ExportError(
+            f"config.json has {key}={repr(value)[:_SHOWN]}; a whole number up to {_MOST} is needed."
+        )
     return value
+
+
+def blocks(config: Mapping[str, Any], key: str, names: AbstractSet[str]) -> range:
+    """The blocks that a configuration states, of a checkpoint whose tensors have these names.
+
+    Raises:
+        ExportError: there are more of them than tensors, or no number is stated.
+    """
+    stated = number(config, key)
+    if stated > len(names):
+        raise ExportError(f"config.json has {key}={stated}, but there are {len(names)} tensors.")
+    return range(stated)
 
 
 def real(config: Mapping[str, Any], key: str) -> float:
@@ -58,8 +75,8 @@ def real(config: Mapping[str, Any], key: str) -> float:
         ExportError: it does not.
     """
     value = config.get(key)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ExportError(f"config.json has {key}={value!r}; a number is needed.")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= _LARGEST:
+        raise ExportError(f"config.json has {key}={repr(value)[:_SHOWN]}; a number is needed.")
     return float(value)
 
 

@@ -14,10 +14,10 @@ from engine.export.architectures.base import CheckpointTensor
 from engine.export.architectures.checks import (
     add_encoder,
     add_numbers,
+    blocks,
     check_file,
     checkpoint_tensors,
     has_bias,
-    number,
     require,
     require_stated,
 )
@@ -78,7 +78,7 @@ class JinaBertV2:
     ) -> dict[str, CheckpointTensor]:
         """Map names; see `Architecture.checkpoint_tensors`."""
         sources = dict(_TENSORS)
-        for block in range(number(config, "num_hidden_layers")):
+        for block in blocks(config, "num_hidden_layers", names):
             for target, source in _BLOCK_TENSORS.items():
                 sources[f"blk.{block}.{target}"] = f"encoder.layer.{block}.{source}"
         pairs = {}

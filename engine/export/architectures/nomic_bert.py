@@ -15,6 +15,7 @@ from engine.export.architectures.base import CheckpointTensor
 from engine.export.architectures.checks import (
     add_encoder,
     add_numbers,
+    blocks,
     check_file,
     checkpoint_tensors,
     number,
@@ -100,7 +101,7 @@ class NomicBert:
     ) -> dict[str, CheckpointTensor]:
         """Map names; see `Architecture.checkpoint_tensors`."""
         pairs = dict(_TENSORS)
-        for block in range(number(config, "n_layer")):
+        for block in blocks(config, "n_layer", names):
             for target, source in _BLOCK_TENSORS.items():
                 pairs[f"blk.{block}.{target}"] = f"encoder.layers.{block}.{source}"
         return checkpoint_tensors(pairs, names, prefix="bert.", architecture=self.checkpoint_type)

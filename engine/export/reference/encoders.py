@@ -8,9 +8,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from engine.errors import ExportError
 from engine.export.gguf_file import GgufFile
 from engine.export.reference.functions import gelu, silu
 from engine.types import FloatArray, IntArray
+
+
+class _Tensors(dict[str, FloatArray]):
+    """All tensors of a file by name."""
+
+    def __missing__(self, name: str) -> FloatArray:
+        raise ExportError(f"The source has no tensor {name!r}.")
 
 
 class BertEncoder:
@@ -18,7 +26,7 @@ class BertEncoder:
 
     def __init__(self, source: GgufFile) -> None:
         """Load all tensors as float32."""
-        self._tensors = {name: source.tensor(name) for name in source.names}
+        self._tensors = _Tensors((name, source.tensor(name)) for name in source.names)
         self._blocks = source.number("block_count")
         self._heads = source.number("attention.head_count")
         self._epsilon = source.real("attention.layer_norm_epsilon")

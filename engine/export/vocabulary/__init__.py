@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 
 import gguf
+import tokenizers
 
 from engine.errors import ExportError
 from engine.export.vocabulary.base import Json, Vocabulary
@@ -29,13 +30,27 @@ def read_vocabulary(tokenizer_json: str, size: int) -> Vocabulary:
     Raises:
         ExportError: a GGUF file can't say what the tokenizer does, or it has ids beyond `size`.
     """
-    document: Json = json.loads(tokenizer_json)
+    document = _document(tokenizer_json)
     kind = document["model"].get("type")
     if kind not in _READERS:
         raise ExportError(
             f"The tokenizer is {kind!r}, which can't be exported. Supported: {', '.join(_READERS)}."
         )
     return _READERS[kind](document, size)
+
+
+def _document(tokenizer_json: str) -> Json:
+    """What the library reads, in its own form, which has all keys.
+
+    Raises:
+        ExportError: it reads nothing.
+    """
+    try:
+        tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+    except Exception as exc:  # the library raises plain Exception
+        raise ExportError(f"The tokenizer.json is not a tokenizer: {exc}.") from exc
+    document: Json = json.loads(tokenizer.to_str())
+    return document
 
 
 def add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary) -> None:

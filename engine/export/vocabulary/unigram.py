@@ -26,6 +26,8 @@ def unigram(document: Json, size: int) -> Vocabulary:
     model = document["model"]
     ids = token_ids(document, {row[0]: index for index, row in enumerate(model["vocab"])}, size)
     tokens, types = placed(ids, special_tokens(document), size)
+    if model["unk_id"] is None:
+        raise ExportError("A Unigram tokenizer without an unknown token is not supported.")
     types[model["unk_id"]] = int(gguf.TokenType.UNKNOWN)
     if model.get("byte_fallback"):
         raise ExportError("A Unigram tokenizer that falls back to bytes is not supported.")

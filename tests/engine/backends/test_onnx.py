@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -132,6 +133,33 @@ def test_a_cut_file_is_refused(graph: Path) -> None:
     graph.write_bytes(graph.read_bytes()[:-100])
     with pytest.raises(IntegrityError, match="load"):
         load(graph)
+
+
+@pytest.mark.parametrize("stated", ["x", "-1", "", "9" * 30, "1.5"])
+def test_rows_that_can_not_be_are_refused(graph: Path, stated: str) -> None:
+    """What a graph says of its rows decides how much memory they take."""
+    model = onnx.load(graph)
+    onnx.helper.set_model_props(model, {ROW_TOKENS: stated})
+    onnx.save(model, graph)
+    with pytest.raises(IntegrityError, match="states rows of"):
+        load(graph)
+
+
+def test_an_output_of_another_shape_than_declared_is_a_failed_run(graph: Path) -> None:
+    """Vectors are never taken from where other tokens would be."""
+    model = onnx.load(graph)
+    (output,) = (node for node in model.graph.node if node.output[0] == model.graph.output[0].name)
+    output.output[0] = "turned"
+    turn = onnx.helper.make_node(
+        "Transpose", ["turned"], [model.graph.output[0].name], perm=[1, 0, 2]
+    )
+    model.graph.node.append(turn)
+    del model.graph.output[0].type.tensor_type.shape.dim[:]
+    for name in ("A", "B", "D"):
+        model.graph.output[0].type.tensor_type.shape.dim.add().dim_param = name
+    onnx.save(model, graph)
+    with pytest.raises(BackendError, match=r"gave the shape \(4, 3, \d+\) for 3 rows of 4 tokens"):
+        load(graph).run(MIXED)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -189,7 +189,23 @@ def test_a_nomic_model_has_the_context_that_it_was_trained_on(tmp_path: Path) ->
     assert found.hyperparameter("rope.freq_base") == 1000.0
 
 
-@pytest.mark.parametrize("value", [None, "12", True, [1]])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("num_hidden_layers", 10**9),
+        ("num_hidden_layers", -1),
+        ("layer_norm_eps", 1e300),
+        ("vocab_size", 10**9),
+        ("vocab_size", "1520"),
+    ],
+)
+def test_a_number_that_no_file_can_hold_is_named(key: str, value: object, tmp_path: Path) -> None:
+    checkpoint = copy_checkpoint("bert", tmp_path / "checkpoint", config={key: value})
+    with pytest.raises(ExportError, match=f"config.json has {key}="):
+        to_gguf(checkpoint, tmp_path / "model.gguf")
+
+
+@pytest.mark.parametrize("value", [None, "12", True, [1], float("nan"), float("inf"), -(10**400)])
 def test_a_number_must_be_one(value: object) -> None:
     for reader in (number, real):
         with pytest.raises(ExportError, match="hidden_size"):

@@ -197,3 +197,13 @@ def test_positions_that_no_token_can_have_do_not_count(
 def test_bert_with_alibi_is_jinas(bert_directory: Path) -> None:
     _edit(bert_directory / "config.json", position_embedding_type="alibi")
     assert Checkpoint.open(bert_directory).model_type == "jina_bert_v2"
+
+
+@pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2", "F8_E8M0", "I8", "BOOL"])
+def test_a_type_that_is_no_float_of_16_or_32_bits_is_named(tmp_path: Path, kind: str) -> None:
+    """For some of them the library raises an AttributeError of numpy's."""
+    header = json.dumps({"a": {"dtype": kind, "shape": [4], "data_offsets": [0, 4]}}).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
+    with pytest.raises(ExportError, match=f"'a' has the type {kind}, not a float of 16 or 32"):
+        CheckpointWeights([path]).read("a")
