@@ -250,3 +250,18 @@ class _Reader:
 
 def _shown(name: str) -> str:
     return repr(name if len(name) <= _SHOWN_CHARACTERS else f"{name[:_SHOWN_CHARACTERS]}...")
+
+
+def check_tokens(path: Path, header: GgufHeader) -> None:
+    """Refuse a token that is there twice: llama.cpp asserts that none is.
+
+    It gives names of their own to empty ones.
+
+    Raises:
+        IntegrityError: names the token.
+    """
+    row = header.metadata.get("tokenizer.ggml.tokens")
+    tokens = [token for token in row.value if token] if row and isinstance(row.value, list) else []
+    if len(set(tokens)) < len(tokens):
+        twice = next(token for token in tokens if tokens.count(token) > 1)
+        raise IntegrityError(f"{path} has the token {str(twice)[:40]!r} twice in its vocabulary.")

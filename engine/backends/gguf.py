@@ -24,7 +24,7 @@ from engine.errors import (
     IntegrityError,
     ManifestError,
 )
-from engine.gguf_header import GgufHeader
+from engine.gguf_header import GgufHeader, check_tokens
 from engine.types import BackendOutput, Batch, FloatArray, Pooling
 
 _POOLING = {
@@ -230,7 +230,7 @@ def _require_gpu() -> None:
 
 def _load_model(path: Path, *, gpu: bool = False, vocab_only: bool = False) -> _Handle:
     """Load a GGUF file; its weights are mapped, not read."""
-    GgufHeader.read(path)  # some damage ends the process in llama.cpp
+    check_tokens(path, GgufHeader.read(path))  # some damage ends the process in llama.cpp
     params = llama.llama_model_default_params()
     params.vocab_only = vocab_only
     params.use_extra_bufts = not HAS_AMX  # without: F32 as fast, F16 10 % slower

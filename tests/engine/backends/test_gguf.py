@@ -29,6 +29,7 @@ for name in ("gguf", "safetensors"):
 # ruff: noqa: E402 - these need what may have been missing above
 from engine.backends.gguf import GgufBackend, LlamaVocabulary
 from tests.engine.backends.gguf_files import CHECKPOINT, LENGTH, write_bert, write_decoder
+from tests.engine.gguf_bytes import STRING, array, gguf_bytes, string, text
 
 
 def open_backend(
@@ -293,3 +294,12 @@ def test_special_tokens_are_added_and_parsed_only_when_asked_for(bert: Path) -> 
     assert len(vocabulary.tokenize("[SEP]", add_special=False)) > 1
     assert vocabulary.tokenize("", add_special=False) == []
     vocabulary.close()
+
+
+def test_a_vocabulary_with_a_token_twice_never_reaches_llama_cpp(tmp_path: Path) -> None:
+    """Its assertion would end the process."""
+    path = tmp_path / "model.gguf"
+    tokens = array("tokenizer.ggml.tokens", STRING, [text(row) for row in ("a", "", "", "b", "a")])
+    path.write_bytes(gguf_bytes([string("general.architecture", "bert"), tokens]))
+    with pytest.raises(IntegrityError, match="has the token 'a' twice"):
+        LlamaVocabulary(path)
