@@ -103,7 +103,7 @@ class GoldenSet:
             document = json.loads(path.read_bytes())
             texts = tuple(GoldenText.from_row(row) for row in document["texts"])
             reference = str(document["reference"])
-        except (OSError, ValueError, OverflowError, KeyError, TypeError) as exc:
+        except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError) as exc:
             raise IntegrityError(f"{path} is not a valid set of golden texts.") from exc
         if not texts:
             raise IntegrityError(f"{path} has no golden texts.")

@@ -106,9 +106,10 @@ def _check_purpose(opening: Opening) -> None:
     """Refuse what generates text, unless anything says how to make vectors with it."""
     try:
         config = dict(json.loads((opening.path / "config.json").read_bytes()))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return  # It is told when the whole checkpoint is read.
-    kinds = [str(kind) for kind in config.get("architectures") or ()]
+    stated = config.get("architectures")
+    kinds = [str(kind) for kind in stated] if isinstance(stated, list) else []
     generates = any(kind.endswith(_GENERATORS) for kind in kinds)
     is_for_vectors = opening.options.pooling or (opening.path / "modules.json").is_file()
     if generates and not is_for_vectors:

@@ -84,7 +84,16 @@ def test_ids_that_the_model_has_no_vector_for_are_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"{}", b"\xff", b'{"reference": "x", "texts": 5}', b'{"texts": []}']
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b'{"reference": "x", "texts": 5}',
+        b'{"texts": []}',
+        b"[" * 100_000,
+    ],
 )
 def test_a_file_that_is_no_golden_set_is_refused(tmp_path: Path, content: bytes) -> None:
     """Whatever lies there instead is one clear error."""
