@@ -24,7 +24,7 @@ from engine.tiktoken_ids import LONGEST_TOKEN_BYTES, decode_inputs, open_vocabul
 from engine.token_ids import OwnIds, ends_with
 from engine.types import Encoding, Inputs, IntArray, TokenIds, Truncate
 
-_PROBES = ("a", "Zz 9", "\u4e00 \U0001f600")
+PROBES = ("a", "Zz 9", "\u4e00 \U0001f600")
 """A tokenizer that lacks its unknown token fails at one of these."""
 _EMPTY_IDS: IntArray = np.zeros(0, dtype=np.int32)
 _CHARACTERS_AN_ID = 4
@@ -95,7 +95,7 @@ class Tokenizer:
         """
         try:
             tokenizer = tokenizers.Tokenizer.from_file(str(path))
-            tokenizer.encode_batch(_PROBES)
+            tokenizer.encode_batch(PROBES)
         except Exception as exc:  # the library raises plain Exception
             raise ManifestError(f"{path} is not a tokenizer: {exc}") from exc
         return cls(

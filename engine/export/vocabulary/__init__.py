@@ -16,6 +16,7 @@ from engine.export.vocabulary.base import Json, Vocabulary
 from engine.export.vocabulary.bpe import byte_level_bpe
 from engine.export.vocabulary.unigram import unigram
 from engine.export.vocabulary.wordpiece import wordpiece
+from engine.tokenizer import PROBES
 
 _READERS: dict[str, Callable[[Json, int], Vocabulary]] = {
     "WordPiece": wordpiece,
@@ -43,10 +44,11 @@ def _document(tokenizer_json: str) -> Json:
     """What the library reads, in its own form, which has all keys.
 
     Raises:
-        ExportError: it reads nothing.
+        ExportError: it reads nothing, or fails at a text.
     """
     try:
         tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+        tokenizer.encode_batch(PROBES)
     except Exception as exc:  # the library raises plain Exception
         raise ExportError(f"The tokenizer.json is not a tokenizer: {exc}.") from exc
     document: Json = json.loads(tokenizer.to_str())

@@ -164,3 +164,10 @@ def test_a_space_before_the_text_comes_back_from_a_gguf_file(tmp_path: Path) -> 
     texts = ("bread", " bread", "the best bread", "Brot")
     assert [made.encode(text).ids for text in texts] == [own.encode(text).ids for text in texts]
     assert own.encode("bread").ids == own.encode(" bread").ids
+
+
+def test_a_tokenizer_that_lacks_its_unknown_token_is_refused() -> None:
+    """It would fail at the first word that it does not know."""
+    model = tokenizers.models.WordPiece({"a": 0, "[CLS]": 1}, unk_token="[UNK]")
+    with pytest.raises(ExportError, match=r"is not a tokenizer: .*UNK"):
+        read_vocabulary(tokenizers.Tokenizer(model).to_str(), 2)
