@@ -80,6 +80,18 @@ def test_onnx_of_q8_0_is_llama_cpps_vectors_of_it(of_q8_0: ModelBundle) -> None:
     assert float(cosines.mean()) >= 0.9998
 
 
+@pytest.mark.xfail(
+    reason="MISSED with AVX-512: 0.99934 for [CLS] [SEP] and [CLS] [UNK] [SEP]. An EPYC without "
+    "it reached the bar, so that this one test may pass or fail.",
+    strict=False,
+)
+def test_onnx_of_q8_0_is_llama_cpps_vectors_of_it_for_every_text(of_q8_0: ModelBundle) -> None:
+    """The bar: a cosine >= 0.9995 for every golden text."""
+    onnx = _vectors(of_q8_0, FileRole.ONNX, "q8_0")
+    llama_cpp = _vectors(of_q8_0, FileRole.GGUF, "q8_0")
+    assert closeness(onnx, llama_cpp).min_cosine >= 0.9995
+
+
 def test_onnx_of_q8_0_in_float32_is_the_exact_model(of_q8_0: ModelBundle) -> None:
     found = closeness(_golden(of_q8_0).vectors, _vectors(of_q8_0, FileRole.ONNX, "fp32"))
     assert found.min_cosine >= 0.999999
