@@ -18,7 +18,7 @@ class RequestLog:
 
     Probes are logged at the debug level, as they come every few seconds; but the first of several
     in turn that say "not ready" as any other request. The path that was asked for is logged where
-    nothing was found there, its query string never.
+    no route has it or nothing was found there, whoever asked; its query string never is.
     """
 
     def __init__(self, trusted_proxy_hops: int = 0) -> None:
@@ -32,8 +32,9 @@ class RequestLog:
         """Write the line."""
         route = route_of(scope)
         fields = record.fields
-        if status == _NOT_FOUND and scope["path"] != route:
-            fields = {"path": _shown(scope["path"]), **fields}
+        path = scope["path"]  # Empty where none could be read.
+        if path and (route is None or (status == _NOT_FOUND and path != route)):
+            fields = {"path": _shown(path), **fields}
         write = get_logger().debug if self._is_routine(scope, route, status) else get_logger().info
         write(
             "request",

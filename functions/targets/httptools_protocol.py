@@ -14,6 +14,7 @@ from functions.targets.closing import MAX_DROPPED_BYTES, LingeringTransport
 from functions.targets.host_header import settle_host
 from functions.targets.joining import JoiningTransport
 from functions.targets.metering import MAX_HEAD_BYTES, MAX_HEADERS, BodyMeter, head_bytes
+from functions.targets.peer import peer_of
 from functions.targets.refusal import (
     head_without_upgrade,
     malformed,
@@ -65,6 +66,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         lingering = LingeringTransport(raw, self.loop, self._may_get_more)
         joining = JoiningTransport(cast("asyncio.Transport", lingering), self.loop)
         super().connection_made(cast("asyncio.Transport", joining))
+        self.client = self.client or peer_of(transport)
         self._meter = BodyMeter()
         seconds = self.head_timeout_seconds
         self._head_timer = PartTimer(self.loop, seconds, self._time_out_head)

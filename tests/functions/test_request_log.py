@@ -169,3 +169,22 @@ def test_an_answer_that_was_never_sent_is_a_499(logs: Logs) -> None:
     app = RequestIdMiddleware(ObserveMiddleware(inner, [RequestLog()]))
     call(app)
     assert [line["status"] for line in logs] == [499]
+
+
+def test_a_path_of_no_route_is_told_whoever_asks(engine: Engine, logs: Logs) -> None:
+    """Or a scan of a server with keys would leave no trace but 401s and 429s."""
+    settings = Settings(api_key=("secret",), requests_per_minute=1)
+    client = TestClient(create_app(settings, engine))
+    key = {"x-api-key": "secret"}
+    client.get("/%1b.env?key=SECRET")
+    client.put("/v1/models")
+    client.get("/v1/models", headers=key)
+    client.get("/wp-login.php", headers=key)
+    client.get("/v1/models/one", headers=key)
+    assert [(line["status"], line["route"], line.get("path")) for line in logs] == [
+        (401, None, "/%1B.env"),
+        (401, "/v1/models", None),
+        (200, "/v1/models", None),
+        (429, None, "/wp-login.php"),
+        (429, "/v1/models/{model_id:path}", None),
+    ]

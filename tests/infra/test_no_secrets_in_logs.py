@@ -40,7 +40,7 @@ TEXTS = {
     "user": "zx-user-mail",
     "garbage": "zx-garbage",
 }
-PATH_OF_404 = "zz-in-the-path"
+PATH = "zz-in-the-path"
 """The one thing that a client makes up and the log repeats, in its field and nowhere else."""
 SECRETS = [*KEYS.values(), *(text.split()[0] for text in TEXTS.values())]
 """Each is searched for as it is; every text begins with a word of its own."""
@@ -70,8 +70,9 @@ def _send_requests(server: Served, fault: Path) -> int:
         (400, "POST", EMBED, good, _body(text)[:-1]),
         (413, "POST", EMBED, good, _body(text + " " * 4000)),
         (404, "POST", EMBED, good, _body(text, model=TEXTS["nothing"])),
-        (404, "GET", f"/v1/models/{PATH_OF_404}", good, b""),
-        (404, "GET", f"/{PATH_OF_404}?text={TEXTS['query']}", good, b""),
+        (404, "GET", f"/v1/models/{PATH}", good, b""),
+        (404, "GET", f"/{PATH}?text={TEXTS['query']}", good, b""),
+        (401, "GET", f"/{PATH}?text={TEXTS['query']}", wrong, b""),
         (404, "GET", f"/nowhere?api_key={KEYS['option']}", good, b""),
         (405, "PUT", f"{EMBED}?text={TEXTS['query']}", good, _body(text)),
         (200, "GET", "/admin/settings", admin, b""),
@@ -153,4 +154,4 @@ def test_no_key_and_no_text_is_ever_logged(log: Path) -> None:
                  "rate limits are off", "/v1/traces", "draining", "stopped"):  # fmt: skip
         assert told in text, told
     assert [secret for secret in SECRETS if secret in text] == []
-    assert text.count(PATH_OF_404) == 2
+    assert text.count(PATH) == 3
