@@ -14,6 +14,7 @@ from functions.observability import is_probe
 
 _BY_BROWSERS = (b"origin", b"referer")
 _FETCH_METADATA = b"sec-fetch-"
+_LIVENESS = "/health/live"
 
 
 class HostMiddleware:
@@ -22,8 +23,9 @@ class HostMiddleware:
     DNS rebinding: a page's name is given the address of a server that only the page's reader can
     reach. The page then asks it as its own origin, so CORS does not apply, but by its own name.
 
-    Probes and documents are open to any host: orchestrators, load balancers and monitors ask by
-    address. A request without a Host is no browser's.
+    Probes and documents are open to any host, as orchestrators, load balancers and monitors ask by
+    address; but not to a page by its own name, which would read metrics and the API there. Whether
+    the process lives is told to anybody. A request without a Host is no browser's.
     """
 
     def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
@@ -36,7 +38,7 @@ class HostMiddleware:
         Raises:
             HostNotAllowedError: its host is not one of this server's.
         """
-        if scope["type"] == "http" and not (is_probe(scope) or scope["path"] in OPEN_PATHS):
+        if scope["type"] == "http" and scope["path"] != _LIVENESS:
             self._check(scope)
         await self.app(scope, receive, send)
 
@@ -45,11 +47,11 @@ class HostMiddleware:
         if not value:
             return
         host = parse_host(value)
-        if self.allowed is None:
-            is_own = host is not None and host.is_of_this_machine
-            if not is_own and _is_from_browser(scope):
-                raise HostNotAllowedError(host=value)
-        elif host is None or not self.allowed.has(host):
+        if self.allowed is not None and host is not None and self.allowed.has(host):
+            return
+        is_for_any_host = self.allowed is None or is_probe(scope) or scope["path"] in OPEN_PATHS
+        is_own = host is not None and host.is_of_this_machine
+        if not is_for_any_host or (_is_from_browser(scope) and not is_own):
             raise HostNotAllowedError(host=value)
 
 

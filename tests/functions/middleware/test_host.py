@@ -62,13 +62,64 @@ def test_named_hosts_are_the_only_ones(headers: dict[str, str], is_local: bool) 
     assert found == [200, 200] + [400] * len(FOREIGN + OWN)
 
 
-def test_probes_and_documents_are_open_to_any_host() -> None:
-    paths = ["/health", "/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs"]
+_OPEN = ["/", "/health", "/health/ready", "/metrics", "/openapi.json", "/docs"]
+_BROWSERS = [
+    {"origin": "http://evil.example"},
+    {"referer": "http://evil.example/"},
+    {"sec-fetch-site": "same-origin"},
+]
+
+
+def _statuses_of_open_paths(
+    headers: dict[str, str], allowed: tuple[str, ...], *, is_local: bool
+) -> list[int]:
+    with fake_engine() as engine:
+        app = create_app(Settings(allowed_host=allowed), engine, is_local=is_local)
+        client = TestClient(app)
+        return [client.get(path, headers=headers).status_code for path in _OPEN]
+
+
+_SERVERS = pytest.mark.parametrize(
+    ("allowed", "is_local"), [((), True), (PUBLIC, True), (PUBLIC, False)]
+)
+
+
+@_SERVERS
+@pytest.mark.parametrize("host", [*FOREIGN, "10.1.2.3:8080"])
+def test_probes_and_documents_are_open_to_any_host(
+    host: str, allowed: tuple[str, ...], is_local: bool
+) -> None:
+    found = _statuses_of_open_paths({"host": host}, allowed, is_local=is_local)
+    assert found == [200] * len(_OPEN)
+
+
+@_SERVERS
+@pytest.mark.parametrize("shown", _BROWSERS)
+def test_a_page_may_not_read_them_by_its_own_name(
+    shown: dict[str, str], allowed: tuple[str, ...], is_local: bool
+) -> None:
+    """Metrics and health tell of models and of others' requests."""
+    headers = shown | {"host": FOREIGN[0]}
+    found = _statuses_of_open_paths(headers, allowed, is_local=is_local)
+    assert found == [400] * len(_OPEN)
+
+
+@_SERVERS
+@pytest.mark.parametrize("host", ["localhost:8080", "10.1.2.3:8080"])
+def test_a_browser_may_read_them_by_address(
+    host: str, allowed: tuple[str, ...], is_local: bool
+) -> None:
+    """No page can be given another address behind that."""
+    headers = _BROWSERS[2] | {"host": host}
+    found = _statuses_of_open_paths(headers, allowed, is_local=is_local)
+    assert found == [200] * len(_OPEN)
+
+
+def test_whether_the_process_lives_is_told_to_anybody() -> None:
     with fake_engine() as engine:
         client = TestClient(create_app(Settings(allowed_host=PUBLIC), engine, is_local=True))
-        headers = {"host": "10.1.2.3:8080", "origin": "http://evil.example"}
-        assert [client.get(path, headers=headers).status_code for path in paths] == [200] * 6
-        assert client.get("/v1/models", headers=headers).status_code == 400
+        headers = {"host": FOREIGN[0], "origin": "http://evil.example"}
+        assert client.get("/health/live", headers=headers).status_code == 200
 
 
 def test_the_refusal_names_the_option_and_shortens_the_host() -> None:
