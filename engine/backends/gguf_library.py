@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+from types import ModuleType
+
 from engine.errors import ConfigurationError
 
 
@@ -25,11 +28,25 @@ def no_gpu_message(system_info: bytes) -> str:
     return f"A GPU was asked for, but {reason}. Start without --gpu, or {advice}."
 
 
+def _close_at_exit(module: ModuleType) -> None:
+    """llama-cpp-python opens /dev/null twice when it is imported, and never closes it.
+
+    Left open, each is a ResourceWarning when the interpreter ends.
+    """
+    for name in ("outnull_file", "errnull_file"):
+        file = getattr(module, name, None)
+        if file is not None:
+            atexit.register(file.close)
+
+
 try:
+    import llama_cpp._utils as llama_files
     import llama_cpp.llama_cpp as llama
 except (ImportError, OSError, RuntimeError) as exc:  # RuntimeError: its library can't be loaded
     raise ConfigurationError(
         f"The gguf engine needs llama-cpp-python, which can't be imported: {exc}. {cure(str(exc))}"
     ) from exc
+
+_close_at_exit(llama_files)
 
 __all__ = ["cure", "llama", "no_gpu_message"]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 pytest.importorskip("llama_cpp", reason="not checked: llama.cpp is not installed")
@@ -30,3 +33,9 @@ def test_the_advice_fits_what_is_missing(problem: str, advice: str) -> None:
 def test_the_advice_on_a_gpu_fits_the_build(system_info: bytes, advice: str) -> None:
     """A build for CPUs needs another build, one for CUDA needs a GPU."""
     assert advice in no_gpu_message(system_info)
+
+
+def test_the_library_leaves_no_file_open_at_the_end() -> None:
+    command = [sys.executable, "-W", "error", "-c", "import engine.backends.gguf_library"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
