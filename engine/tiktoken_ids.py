@@ -20,7 +20,6 @@ import numpy as np
 
 from engine.errors import (
     ConfigurationError,
-    EmptyInputError,
     InvalidInputError,
     MalformedTextError,
     TokenIdError,
@@ -37,6 +36,7 @@ _MOST_TEXT_BYTES = 2**24
 """Of one request: its body of 14 MB could have ids of 300 MB of spaces. No other thread runs while
 a text is decoded: 16 MB with one emoji take 70 ms."""
 _STEP_IDS = 16_384
+_REPLACEMENT = "\ufffd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ _ENCODINGS = {
 
 @dataclass(frozen=True, slots=True)
 class DecodedText:
-    """A text, and whether a part of a character was left out at its start or end."""
+    """A text, and whether its first or last character was cut in two."""
 
     text: str
     is_cut: bool
@@ -104,11 +104,11 @@ class TiktokenVocabulary:
         """The text of ids that `check` took, in steps.
 
         Clients cut long texts between tokens, of which some hold a part of a character. What is
-        cut off from a character at the start or the end is left out.
+        cut off from a character at the start or the end is left out; where nothing else is there,
+        U+FFFD stands for it, as one such window must not cost a client its whole batch.
 
         Raises:
             MalformedTextError: the bytes in between are not UTF-8.
-            EmptyInputError: there is nothing but a part of a character.
         """
         parts = []
         for start in range(0, ids.size, _STEP_IDS):
@@ -121,7 +121,7 @@ class TiktokenVocabulary:
 def decode_inputs(
     vocabulary: TiktokenVocabulary, items: Sequence[object], single: bool
 ) -> Steps[tuple[list[str], set[int]]]:
-    """The texts of a request's ids, and which of them lack a part of a character, in steps.
+    """The texts of a request's ids, and in which of them a character was cut in two, in steps.
 
     Raises:
         InvalidInputError: an item is not a list of ids, or all are of too much text; and see
@@ -157,11 +157,8 @@ def _text_of(text: bytes, param: str) -> DecodedText:
             f"{param} has token ids whose bytes are not UTF-8, at byte {start + exc.start}.",
             param=param,
         ) from None
-    if not decoded:
-        raise EmptyInputError(
-            f"{param} has token ids of nothing but a part of a character.", param=param
-        )
-    return DecodedText(decoded, is_cut=start > 0 or bool(decoder.getstate()[0]))
+    is_cut = start > 0 or bool(decoder.getstate()[0])
+    return DecodedText(decoded or _REPLACEMENT, is_cut)
 
 
 @cache

@@ -93,5 +93,20 @@ def test_a_long_text_has_the_mean_of_its_windows(url: str, name: str) -> None:
     assert cut
 
 
+@pytest.mark.model
+def test_a_window_of_a_part_of_a_character_does_not_cost_the_batch(url: str, name: str) -> None:
+    """The first window's vector outweighs that of the rest, which says nothing."""
+    encoding = encoding_of(name)
+    rare = "\U00012345"
+    for kept in range(1, len(encoding.encode_ordinary(rare))):
+        text = "a" + " word" * (WINDOW - 1 - kept) + rare
+        assert len(encoding.encode_ordinary(text)) > WINDOW
+        client = _client(url, name, embedding_ctx_length=WINDOW)
+        before, found, after = np.array(client.embed_documents([TEXTS[0], text, TEXTS[1]]))
+        own = _own_vectors(url, name, [TEXTS[0], text, TEXTS[1]])
+        assert np.abs(np.array([before, after]) - own[[0, 2]]).max() <= MAX_ABS_DIFF
+        assert found @ own[1] > 0.9
+
+
 def _whole_characters(encoding: tiktoken.Encoding, ids: list[int]) -> str:
     return encoding.decode_bytes(ids).decode("utf-8", "ignore")

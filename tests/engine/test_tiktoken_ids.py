@@ -166,9 +166,19 @@ def test_bytes_that_are_no_text_are_refused(name: TokenIds, tokenizer: Tokenizer
     assert "at byte 0" in caught.value.message
 
 
-def test_a_part_of_a_character_alone_is_refused(name: TokenIds, tokenizer: Tokenizer) -> None:
-    with pytest.raises(EmptyInputError):
-        tokenizer.encode([_ids(name, "\U00012345")[:-1]])
+def test_a_part_of_a_character_alone_is_a_replacement_character(
+    name: TokenIds, tokenizer: Tokenizer
+) -> None:
+    """The other inputs of the request are embedded, and this one is told as cut."""
+    ids = _ids(name, "\U00012345")
+    expected = tokenizer.encode(["cat", "\ufffd", "dog"])
+    for part in (ids[:-1], ids[1:], ids[-1:]):
+        assert ("\ufffd", True) == _decoded(name, part)
+        found = tokenizer.encode([_ids(name, "cat"), part, _ids(name, "dog")])
+        assert [row.input_ids.tolist() for row in expected] == [
+            row.input_ids.tolist() for row in found
+        ]
+        assert [False, True, False] == [row.truncated for row in found]
 
 
 def test_limits_are_those_of_the_text(name: TokenIds, tokenizer: Tokenizer) -> None:
