@@ -139,7 +139,7 @@ class ForeignTokenIdsError(InvalidInputError):
     def __init__(self, *, param: str, wanted: str | None) -> None:
         """`wanted` says what marks the model's own ids; None where ids are refused."""
         if wanted is None:
-            message = f"{param} has token ids, which this server refuses: {_TEXT_CURE}."
+            message = f"{param} has token ids, which this server refuses. {_CURES}"
         else:
             message = (
                 f"{param} has token ids that are not marked as this model's own, which {wanted}, "
