@@ -10,14 +10,12 @@ import tokenizers
 from engine.errors import EmptyInputError, ForeignTokenIdsError, TokenIdError
 from engine.inputs import NOT_IDS, is_integer, mixed_input, param_of
 from engine.pieces import Steps
+from engine.round_trip import RoundTrip
 from engine.types import IntArray
 
 _FIRST_IDS_OF_TIKTOKEN = 94
 """Its ids below are those of "!" to "~", with which a text may begin or end."""
-_LONGEST_ROUND_TRIP = 1024
 _STEP_IDS = 16_384
-_CUT_IDS = 32
-"""The last ones of a list that was cut: they may come out otherwise without those after them."""
 
 
 def read_ids(
@@ -96,8 +94,11 @@ class OwnIds:
         self._tokenizer = tokenizer
         self._prefix = prefix
         self._suffix = suffix
+        marker = prefix if prefix.size else suffix
+        self._marker_tells = bool(marker.size) and int(marker.min()) >= _FIRST_IDS_OF_TIKTOKEN
         self._vocabulary_size = vocabulary_size
-        self._round_trip_ids = max(_LONGEST_ROUND_TRIP, max_input_tokens)
+        self._max_input_tokens = max_input_tokens
+        self._round_trip = RoundTrip(tokenizer, max_input_tokens)
         self._are_refused = are_refused
         self._prompt_ids = {name: ids for name, (_, ids) in prompts.items()}
         self._prompt_starts = {
@@ -123,6 +124,8 @@ class OwnIds:
                 raise ForeignTokenIdsError(param=param, wanted=None)
             rows.append((yield from read_ids(item, param, self._vocabulary_size, None)))
         for index, ids in enumerate(rows):
+            if index:
+                yield self._round_trip.most(ids.size)
             if not self._are_own(ids):
                 raise ForeignTokenIdsError(param=param_of(index, single), wanted=self._wanted())
         if prompt_name is None:
@@ -148,35 +151,26 @@ class OwnIds:
 
         In some models the opening token has an id of those with which tiktoken's ids of ordinary
         texts begin: 2, [CLS] in several BERTs, is its "#", which opens a heading in Markdown. Of
-        such ids either both special tokens or a round trip tells. Likewise at the end.
+        such ids a round trip tells, also where they end as the model's do: "#1$" does, too, in
+        one whose [SEP] is 3. Likewise at the end.
         """
         opens, closes = starts_with(ids, self._prefix), ends_with(ids, self._suffix)
-        marker = self._prefix if self._prefix.size else self._suffix
         if not (opens and (closes or self._prefix.size)):
             return False
-        if marker.size and int(marker.min()) >= _FIRST_IDS_OF_TIKTOKEN:
-            return True
-        if self._prefix.size and self._suffix.size and closes:
+        if self._marker_tells:
             return True
         end = ids.size - self._suffix.size if closes else ids.size
-        return self._survive_round_trip(ids[self._prefix.size : end])
-
-    def _survive_round_trip(self, ids: IntArray) -> bool:
-        """Whether they are the ids of the text that they stand for; of many, the first ones."""
-        kept = ids[: self._round_trip_ids]
-        text = self._tokenizer.decode(kept.tolist(), skip_special_tokens=False)
-        found = self._tokenizer.encode(text, add_special_tokens=False).ids
-        if kept.size == ids.size:
-            return bool(np.array_equal(found, kept))
-        sure = kept.size - _CUT_IDS
-        return bool(np.array_equal(found[:sure], kept[:sure]))
+        is_full = ids.size == self._max_input_tokens
+        return self._round_trip.holds(ids[self._prefix.size : end], may_be_cut=is_full)
 
     def _wanted(self) -> str:
-        if self._prefix.size:
-            return f"open with {self._names(self._prefix)}"
-        if self._suffix.size:
-            return f"end with {self._names(self._suffix)}"
-        return "are those of the text that they stand for"
+        of_text = "are those of the text that they stand for"
+        marked = f"open with {self._names(self._prefix)}"
+        if not self._prefix.size:
+            marked = f"end with {self._names(self._suffix)}"
+        if self._marker_tells:
+            return marked
+        return f"{marked} and {of_text}" if self._prefix.size or self._suffix.size else of_text
 
     def _names(self, ids: IntArray) -> str:
         return " ".join(f"{self._tokenizer.id_to_token(int(i))} (id {i})" for i in ids)

@@ -36,8 +36,10 @@ def _ids(tokenizer: Tokenizer, *ids: int) -> list[int]:
     return [int(i) for i in tokenizer.encode(list(ids))[0].input_ids]
 
 
-def _tokenizer_of(name: str) -> Tokenizer:
+def _tokenizer_of(name: str, *, bare: bool = False) -> Tokenizer:
     raw = tokenizers.Tokenizer.from_str(kind(name).to_str())
+    if bare:
+        raw.post_processor = TemplateProcessing(single="$A", special_tokens=[])
     return make_tokenizer(
         raw,
         vocabulary_size=raw.get_vocab_size(),
@@ -51,11 +53,12 @@ def _tokenizer_of(name: str) -> Tokenizer:
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("truncate", list(Truncate))
 @pytest.mark.parametrize("prompt_name", [None, "query", "document"])
+@pytest.mark.parametrize("bare", [False, True])
 def test_what_the_tokenizer_made_of_a_text_is_embedded_as_that_text(
-    name: str, truncate: Truncate, prompt_name: str | None
+    name: str, truncate: Truncate, prompt_name: str | None, bare: bool
 ) -> None:
     """No special token and no prompt is added twice, and nothing is refused, cut or not."""
-    tokenizer = _tokenizer_of(name)
+    tokenizer = _tokenizer_of(name, bare=bare)
     longest = 20 if truncate is Truncate.NONE else 200
     texts = ["the cat", *(awkward_text(longest, seed) for seed in range(40))]
     made = tokenizer.encode(texts, truncate=truncate, prompt_name=prompt_name)
@@ -101,15 +104,16 @@ def test_ids_with_the_models_special_tokens_stay_as_they_are(
     assert own == _ids(_framed(opening, closing), *own)
 
 
-UNKNOWN = 1
+PAD, UNKNOWN = 0, 1
 FOREIGN = {
     "nothing opens": ("[CLS]", "[SEP]", [CAT, DOG]),
     "it only closes": ("[CLS]", "[SEP]", [CAT, SEP]),
     "it only closes, and has no other": (None, "[SEP]", [2, CAT]),
-    "a heading in Markdown": ("[CLS]", "[SEP]", [CLS, UNKNOWN, CAT]),
-    "a heading, and no token closes": ("[CLS]", None, [CLS, UNKNOWN, CAT]),
-    "the last character of a text": (None, "[SEP]", [UNKNOWN, CAT, 2]),
-    "the round trip differs": (None, None, [UNKNOWN, CAT]),
+    "a heading in Markdown": ("[CLS]", "[SEP]", [CLS, PAD, CAT]),
+    "a heading that ends as the model's ids do": ("[CLS]", "[SEP]", [CLS, PAD, CAT, SEP]),
+    "a heading, and no token closes": ("[CLS]", None, [CLS, PAD, CAT]),
+    "the last character of a text": (None, "[SEP]", [PAD, CAT, 2]),
+    "the round trip differs": (None, None, [PAD, CAT]),
 }
 
 
@@ -117,11 +121,50 @@ FOREIGN = {
 def test_other_ids_are_refused(
     opening: str | None, closing: str | None, foreign: list[int]
 ) -> None:
-    """[UNK] is in no text's ids here: what it stands for is three other tokens."""
+    """[PAD] is in no text's ids here: its name is three unknown tokens."""
     with pytest.raises(ForeignTokenIdsError) as caught:
         _framed(opening, closing).encode([foreign])
     assert "input[0]" == caught.value.param
     assert all(cure in caught.value.message for cure in CURES)
+
+
+@pytest.mark.parametrize("name", sorted(set(KINDS) - {"words"}))
+def test_ids_that_no_text_has_are_refused_between_the_models_special_tokens_too(name: str) -> None:
+    """OpenAI's "!" and "#" are <s> and </s> in XLM-R, and "#" and "$" [CLS] and [SEP] in BERTs.
+
+    Lists of any ids are texts in a tokenizer of whole words, and some are in any.
+    """
+    tokenizer = _tokenizer_of(name)
+    opening, *_, closing = tokenizer.encode("a")[0].input_ids.tolist()
+    random = np.random.default_rng(0)
+    refused = 0
+    for _ in range(50):
+        between = random.integers(4, tokenizer.vocabulary_size, 40).tolist()
+        try:
+            tokenizer.encode([[opening, *between, closing]])
+        except ForeignTokenIdsError:
+            refused += 1
+    assert refused >= 20
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing"), [("[CLS]", "[SEP]"), ("[CLS]", None), (None, "[SEP]"), (None, None)]
+)
+def test_unknown_tokens_are_the_models_own(opening: str | None, closing: str | None) -> None:
+    """Their name, [UNK], is not an added token here, so that it is itself unknown as a text."""
+    tokenizer = _framed(opening, closing)
+    (made,) = tokenizer.encode("zzz the qqq")
+    assert UNKNOWN in made.input_ids
+    assert made.input_ids.tolist() == _ids(tokenizer, *made.input_ids.tolist())
+
+
+def test_ids_that_can_not_be_decoded_are_taken() -> None:
+    """A tokenizer of parts of words without a decoder leaves the marks of the parts in the text."""
+    raw = tokenizers.Tokenizer.from_str(kind("WordPiece").to_str())
+    raw.decoder = None
+    tokenizer = make_tokenizer(raw, vocabulary_size=raw.get_vocab_size(), max_input_tokens=64)
+    (made,) = tokenizer.encode("The unbelievable cats")
+    assert made.input_ids.tolist() == _ids(tokenizer, *made.input_ids.tolist())
 
 
 def test_an_opening_token_of_an_id_that_no_text_of_tiktoken_begins_with_is_enough() -> None:
@@ -169,7 +212,7 @@ def test_a_round_trip_of_many_ids_looks_at_the_first_ones_only() -> None:
     (encoding,) = tokenizer.encode(own.tolist(), truncate=Truncate.END)
     assert [CAT, DOG] * 4 == encoding.input_ids.tolist()
     with pytest.raises(ForeignTokenIdsError):
-        tokenizer.encode([UNKNOWN, *own.tolist()], truncate=Truncate.END)
+        tokenizer.encode([PAD, *own.tolist()], truncate=Truncate.END)
 
 
 def _bare() -> tokenizers.Tokenizer:
