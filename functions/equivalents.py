@@ -39,9 +39,8 @@ EQUIVALENTS: dict[str, str] = {
         ),
         "input",
     ),
-    **dict.fromkeys(
-        ("embedding_type", "embedding_types", "encodingFormat", "output_dtype"), "encoding_format"
-    ),
+    **dict.fromkeys(("embedding_type", "embedding_types", "encodingFormat"), "encoding_format"),
+    "output_dtype": "Vectors are of floats only, so leave it out.",
     **dict.fromkeys(
         (
             "dimension",

@@ -46,11 +46,12 @@ _INPUT_SCHEMA: dict[str, Any] = {
     ],
 }
 _TRUNCATE_SCHEMA: dict[str, Any] = {
-    "description": "What happens to an input with too many tokens: refuse it (none), drop its end "
-    "(end or true) or its start (start); in any case of letters. Left out, it is what the server's "
-    "--truncate says, none by default. x-embellama-truncated lists the inputs that were cut.",
+    "description": "What happens to an input with too many tokens: refuse it (none or false), drop "
+    "its end (end or true) or its start (start); in any case of letters. Left out, it is what the "
+    "server's --truncate says, none by default. x-embellama-truncated lists the inputs that were "
+    "cut.",
     "oneOf": [
-        {"type": "string", "enum": ["none", "end", "start"]},
+        {"type": "string", "enum": ["none", "end", "start", "true", "false"]},
         {"type": "boolean"},
         {"type": "null"},
     ],
@@ -66,6 +67,12 @@ _INPUT_TYPE_SCHEMA: dict[str, Any] = {
 _FORMAT_SCHEMA: dict[str, Any] = {
     "oneOf": [{"type": "string", "enum": ["float", "base64"]}, {"type": "null"}],
 }
+_TRUNCATE_CHOICES = {
+    **{choice.value: choice for choice in Truncate},
+    "true": Truncate.END,
+    "false": Truncate.NONE,
+}
+"""By their words in lower case; booleans count as theirs."""
 _LONGEST_TEXT = 65_536
 """Characters of a text that is no input: of one of many MB every step would take long."""
 _SENTENCES = {
@@ -85,10 +92,10 @@ def _check_input(value: object) -> object:
 def _read_truncate(value: object) -> Truncate | None:
     if value is None:
         return None
-    if isinstance(value, bool):
-        return Truncate.END if value else Truncate.NONE
-    if isinstance(value, str) and value.lower() in [choice.value for choice in Truncate]:
-        return Truncate(value.lower())
+    if isinstance(value, bool | str):
+        choice = _TRUNCATE_CHOICES.get(str(value).lower())
+        if choice is not None:
+            return choice
     raise ValueError("must be none, end, start or true")
 
 

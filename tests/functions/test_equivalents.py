@@ -32,6 +32,13 @@ def test_a_field_of_another_api_is_refused_with_what_to_send_instead(
         assert error["message"] == f"{name} is not a field of this request."
 
 
+def test_the_type_of_numbers_is_no_encoding() -> None:
+    """An int8 vector is neither of the encodings."""
+    error = unknown_field("output_dtype", EmbeddingsRequest.model_fields)
+    assert "floats only" in error.message
+    assert "encoding_format" not in error.message
+
+
 def test_an_equivalent_is_a_field_or_a_sentence() -> None:
     fields = set(EmbeddingsRequest.model_fields)
     assert set(_ADVICE) <= fields

@@ -43,6 +43,9 @@ def test_null_is_as_left_out(name: str) -> None:
         ("NONE", Truncate.NONE),
         (True, Truncate.END),
         (False, Truncate.NONE),
+        ("true", Truncate.END),
+        ("TRUE", Truncate.END),
+        ("False", Truncate.NONE),
     ],
 )
 def test_truncate(given: object, expected: Truncate) -> None:
@@ -75,6 +78,7 @@ def test_all_forms_of_input_reach_the_engine_as_they_are(inputs: object, count: 
         ({"user": 1}, "user", "valid string."),
         ({"truncate": 1}, "truncate", "must be none, end, start or true."),
         ({"truncate": "left"}, "truncate", "must be none, end, start or true."),
+        ({"truncate": "yes"}, "truncate", "must be none, end, start or true."),
         ({"truncate": {}}, "truncate", "must be none, end, start or true."),
         ({"prompt_name": 1}, "prompt_name", "valid string."),
         ({"priority": 1}, "priority", "priority is not a field of this request."),
@@ -224,3 +228,11 @@ def test_the_document_allows_null_where_null_is_taken(request_type: type[InputsR
         assert {"type": "null"} in choices.get("oneOf", choices.get("anyOf", []))
         body = orjson.dumps({"model": "m", "input": "a", name: None})
         assert request_type.parse(body) == request_type.parse(b'{"model": "m", "input": "a"}')
+
+
+def test_of_a_field_that_comes_twice_the_last_counts_and_all_are_checked() -> None:
+    """As docs/api.md says."""
+    twice = b'{"model": "m", "input": ["%b"], "input": "x"}'
+    assert EmbeddingsRequest.parse(twice % b"y").input == "x"
+    with pytest.raises(InvalidInputError, match="surrogate"):
+        EmbeddingsRequest.parse(twice % b"\\ud800")
