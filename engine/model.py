@@ -302,7 +302,7 @@ def _read_manifest(path: Path) -> Manifest:
             "make one with: embellama export SOURCE --output DIR."
         ) from exc
     try:
-        return Manifest.model_validate_json(text)
+        return Manifest.model_validate_json(text, strict=True)  # "5" is no number
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(map(str, first["loc"])) or "document"

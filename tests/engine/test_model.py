@@ -93,6 +93,24 @@ def test_an_invalid_field_is_named(bundle: Path, field: str, value: object) -> N
         ModelBundle.open(bundle)
 
 
+@pytest.mark.parametrize(
+    "field", ["vocabulary_size", "dimensions", "max_input_tokens", "default_dimensions"]
+)
+@pytest.mark.parametrize("value", ["4", 4.0])
+def test_a_number_is_written_as_such(bundle: Path, field: str, value: object) -> None:
+    """Text, or a number with a fraction where they are counted, is none."""
+    edit(bundle, **{field: value})
+    with pytest.raises(ManifestError, match=field):
+        ModelBundle.open(bundle)
+
+
+def test_the_size_of_a_file_is_a_number(bundle: Path) -> None:
+    size = json.loads((bundle / MANIFEST_NAME).read_text())["files"][0]["bytes"]
+    edit_file(bundle, bytes=str(size))
+    with pytest.raises(ManifestError, match="bytes"):
+        ModelBundle.open(bundle)
+
+
 @pytest.mark.parametrize("field", ["pooling", "dimensions", "fingerprint", "files"])
 def test_a_missing_field_is_named(bundle: Path, field: str) -> None:
     """What decides the vectors has no default."""
