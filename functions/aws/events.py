@@ -74,6 +74,16 @@ def gateway_of(event: object) -> Gateway | None:
     return None
 
 
+def is_head(event: object) -> bool:
+    """Whether the event asks for the headers of an answer only, as far as it can be read."""
+    if not isinstance(event, Mapping):
+        return False
+    context = event.get("requestContext")
+    http = context.get("http") if isinstance(context, Mapping) else None
+    method = http.get("method") if isinstance(http, Mapping) else event.get("httpMethod")
+    return method == "HEAD"
+
+
 def with_plain_body(event: Event) -> dict[str, Any]:
     """The event with its body as bytes.
 

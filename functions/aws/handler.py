@@ -14,7 +14,14 @@ from starlette.types import ASGIApp
 from engine.errors import EmbellamaError, InvalidInputError
 from functions.aws.answer_size import carried_bytes
 from functions.aws.edge import Edge
-from functions.aws.events import ALLOWANCES, Gateway, gateway_of, is_warm_up, with_plain_body
+from functions.aws.events import (
+    ALLOWANCES,
+    Gateway,
+    gateway_of,
+    is_head,
+    is_warm_up,
+    with_plain_body,
+)
 from functions.errors import ResponseTooLargeError, error_response
 from functions.observability import get_logger
 
@@ -104,12 +111,12 @@ def _too_large(size: int, limit: int) -> EmbellamaError:
 def _rendered(event: object, context: object, exc: Exception) -> Answer:
     """An error as a gateway takes it, without the application."""
     response: Response = error_response(exc)
-    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+    headers = dict(response.headers)
     headers["x-request-id"] = str(getattr(context, "aws_request_id", "") or "unknown")
     answer: Answer = {
         "statusCode": response.status_code,
         "headers": headers,
-        "body": bytes(response.body).decode(),
+        "body": "" if is_head(event) else bytes(response.body).decode(),
         "isBase64Encoded": False,
     }
     if isinstance(event, Mapping) and "multiValueHeaders" in event:

@@ -117,9 +117,9 @@ def load_balancer(request: HttpRequest) -> Event:
         "httpMethod": request.method,
         "path": request.path,
         "queryStringParameters": {name: values[-1] for name, values in query.items()},
-        "headers": {"host": "lb.example"}
+        "headers": {"host": "lb.example", "x-forwarded-proto": "https"}
         | {name.lower(): value for name, value in request.headers.items()}
-        | {"x-forwarded-for": "192.0.2.1", "x-forwarded-proto": "https"},
+        | {"x-forwarded-for": "192.0.2.1"},
         "body": text["body"] or "",
         "isBase64Encoded": text["isBase64Encoded"],
     }

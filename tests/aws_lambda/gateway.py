@@ -33,6 +33,7 @@ from tests.threaded_server import ThreadedServer
 PORT = 9000
 HANDLER = "functions.targets.aws_lambda.handler"
 _HOP_HEADERS = frozenset({"connection", "transfer-encoding", "content-length"})
+_SCHEME_HEADER = "x-forwarded-proto"
 
 
 class Gateway(ThreadedServer):
@@ -80,7 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(path)
         if stage != "$default":
             path = path.removeprefix(f"/{stage}")
-        headers = dict(self.headers.items())
+        headers = {n: value for n, value in self.headers.items() if n.lower() != _SCHEME_HEADER}
+        headers[_SCHEME_HEADER] = "http"  # Real ones say https here, which this one does not speak.
         request = HttpRequest(self.command, path, query, headers, body, stage)
         self._send(self._route.invoke(self._route.make_event(request)))
 
@@ -90,13 +92,17 @@ class _Handler(BaseHTTPRequestHandler):
             answer = {"statusCode": 502, "body": json.dumps({"message": str(answer)})}
         text = answer.get("body") or ""
         content = base64.b64decode(text) if answer.get("isBase64Encoded") else text.encode()
+        given = answer.get("headers") or {}
+        headers = {name.lower(): str(value) for name, value in given.items()}
+        is_head = self.command == "HEAD"
+        length = headers.get("content-length") if is_head else None  # of what GET would get
         self.send_response(answer["statusCode"])
-        for name, value in (answer.get("headers") or {}).items():
-            if name.lower() not in _HOP_HEADERS:
-                self.send_header(name, str(value))
-        self.send_header("content-length", str(len(content)))
+        for name, value in headers.items():
+            if name not in _HOP_HEADERS:
+                self.send_header(name, value)
+        self.send_header("content-length", length or str(len(content)))
         self.end_headers()
-        if self.command != "HEAD":
+        if not is_head:
             self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name

@@ -152,6 +152,19 @@ def test_head_is_answered_without_a_body(
     assert answer["headers"]["content-length"] == expected["headers"]["content-length"]
 
 
+@pytest.mark.parametrize("make_event", MAKERS.values(), ids=MAKERS)
+def test_head_of_what_can_not_be_read_has_the_length_and_no_body(
+    make_event: Callable[[HttpRequest], Event], handler: LambdaHandler
+) -> None:
+    unreadable = {"body": "%", "isBase64Encoded": True}
+    expected = handler(make_event(HttpRequest()) | unreadable, Context())
+    answer = handler(make_event(HttpRequest("HEAD")) | unreadable, Context())
+    assert (answer["statusCode"], answer["body"]) == (400, "")
+    length = str(len(expected["body"].encode()))
+    assert answer["headers"]["content-length"] == length
+    assert expected["headers"]["content-length"] == length
+
+
 def test_a_wrong_path_is_told_the_base_url_with_the_stage(handler: LambdaHandler) -> None:
     headers = {"host": "abc.example", "x-forwarded-proto": "https"}
     event = http_api(HttpRequest(path="/v1/chat", stage="prod", headers=headers))

@@ -237,3 +237,20 @@ def test_docs_and_stage_over_http() -> None:
         assert document["servers"] == [{"url": "/prod"}]
         assert httpx2.get(f"{gateway.url}/docs").status_code == 200
         assert httpx2.get(f"{gateway.url}/v1/models").status_code == 200
+
+
+def test_head_and_the_base_url_are_as_the_server_has_them() -> None:
+    """The scheme is the gateway's own, whatever a client says of it."""
+    with Environment(FAKE, {}) as environment:
+        for kind in MAKERS:
+            stage = "prod" if kind == "rest_api" else "$default"  # Those always have one.
+            with Gateway(environment.invoke, kind, stage=stage) as gateway:
+                root = httpx2.get(f"{gateway.url}/", headers={"X-Forwarded-Proto": "https"})
+                assert root.json()["base_url"] == f"{gateway.url}/v1"
+                wrong = httpx2.get(f"{gateway.url}/v2").json()["error"]["message"]
+                assert f" {gateway.url}/v1;" in wrong
+                lengths = [
+                    httpx2.request(method, f"{gateway.url}/v1/models").headers["content-length"]
+                    for method in ("GET", "HEAD")
+                ]
+                assert lengths[0] == lengths[1] != "0"
