@@ -160,10 +160,22 @@ _BERT = TokenizerClass(
     frame=("cls_token", "sep_token"),
     states_unknown=True,
 )
+_ROBERTA = TokenizerClass(
+    model="BPE",
+    settings=_BPE,
+    normalizer=_no_normalizer,
+    pre_tokenizer=_byte_level,
+    tokens=_ROBERTA_TOKENS,
+    frame=("cls_token", "sep_token"),
+)
+_BERT_NAMES = (
+    *("Bert", "DistilBert", "Electra", "LayoutLM", "Lxmert", "MobileBert", "SqueezeBert"),
+)
+_ROBERTA_NAMES = ("Bart", "LED", "Longformer", "Roberta")
+"""One class goes by several names, as `tokenizer_class_from_name` of transformers resolves them."""
 _CLASSES = {
-    "BertTokenizer": _BERT,
-    "DistilBertTokenizer": _BERT,
-    "ElectraTokenizer": _BERT,
+    **{f"{name}Tokenizer": _BERT for name in _BERT_NAMES},
+    **{f"{name}Tokenizer": _ROBERTA for name in _ROBERTA_NAMES},
     "MPNetTokenizer": TokenizerClass(
         model="WordPiece",
         settings=_WORDPIECE,
@@ -172,14 +184,6 @@ _CLASSES = {
         tokens=_ROBERTA_TOKENS | {"unk_token": "[UNK]"},
         frame=("cls_token", "sep_token"),
         states_unknown=True,
-    ),
-    "RobertaTokenizer": TokenizerClass(
-        model="BPE",
-        settings=_BPE,
-        normalizer=_no_normalizer,
-        pre_tokenizer=_byte_level,
-        tokens=_ROBERTA_TOKENS,
-        frame=("cls_token", "sep_token"),
     ),
     "XLMRobertaTokenizer": TokenizerClass(
         model="Unigram",
@@ -192,29 +196,36 @@ _CLASSES = {
 }
 _IN_PYTHON = frozenset({"BertJapaneseTokenizer", "BertweetTokenizer", "PhobertTokenizer"})
 """Classes that split words in Python, which no tokenizer.json can say."""
-_AS_IT_IS = frozenset({"", "PreTrainedTokenizer", "TokenizersBackend", "PythonBackend"})
-"""Classes that take tokenizer.json as it is."""
+_AS_IT_IS = frozenset(
+    {"", "PreTrainedTokenizer", "TokenizersBackend", "PythonBackend"}
+    | {"ConvBertTokenizer", "DPRContextEncoderTokenizer", "DPRQuestionEncoderTokenizer"}
+)
+"""Classes that take tokenizer.json as it is; so do those of BERT's that build nothing anew."""
+_AS_STATED = (
+    "State PreTrainedTokenizerFast in tokenizer_config.json of a copy if tokenizer.json is to be "
+    "taken as it is."
+)
 
 
 def rules_of(name: str, document: Json) -> TokenizerClass | None:
     """How the class builds its tokenizer; None where it takes tokenizer.json as it is.
 
     Raises:
-        ExportError: the class makes another kind of tokenizer than the file has.
+        ExportError: it is not known what the class makes, or it makes another kind of tokenizer
+            than the file has.
     """
     if name in _IN_PYTHON:
         raise ExportError(f"tokenizer_class {name} splits words in Python: it can't be exported.")
+    if name not in _CLASSES and name not in _AS_IT_IS:
+        raise ExportError(
+            f"tokenizer_class {name} is not known here, and may change what tokenizer.json says. "
+            f"Known: {', '.join(sorted(_CLASSES))}. {_AS_STATED}"
+        )
     rules = _CLASSES.get(name)
     found = document["model"].get("type")
     if rules is not None and found not in (None, rules.model):
         raise ExportError(
             f"tokenizer_class {name} makes a tokenizer of the kind {rules.model}, but "
-            f"tokenizer.json has {found}. State PreTrainedTokenizerFast in tokenizer_config.json "
-            "of a copy if tokenizer.json is to be taken as it is."
+            f"tokenizer.json has {found}. {_AS_STATED}"
         )
     return rules
-
-
-def is_known(name: str) -> bool:
-    """Whether it is known what the class makes."""
-    return name in _CLASSES or name in _AS_IT_IS

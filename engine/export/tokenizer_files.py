@@ -23,7 +23,6 @@ from engine.export.json_files import (
 )
 from engine.export.tokenizer_classes import (
     TokenizerClass,
-    is_known,
     rules_of,
     steps_of,
     tokenizer_class_of,
@@ -97,7 +96,7 @@ def _read(
     stated = _stated(directory, arguments)
     name = tokenizer_class_of(stated, config)
     rules = rules_of(name, document)
-    notes = [] if is_known(name) else [f"tokenizer.json is taken as it is: {name} is not known"]
+    notes = []
     if stated.get("truncation_side") == "left":
         notes.append("the tokenizer cuts long texts at the start; here requests say where")
     before = dict(document)

@@ -122,6 +122,24 @@ _TABLE: dict[str, tuple[str, dict[str, Change]]] = {
     "DistilBERT's class": changed(
         _TOKENIZER_CONFIG, tokenizer_class="DistilBertTokenizer", do_lower_case=False
     ),
+    **{
+        f"{name} class, cased": changed(
+            _TOKENIZER_CONFIG, tokenizer_class=f"{name}Tokenizer", do_lower_case=False
+        )
+        for name in (
+            *("MobileBert", "LayoutLM", "Lxmert", "SqueezeBert", "ConvBert", "Electra"),
+            *("DPRContextEncoder", "DPRQuestionEncoder"),
+        )
+    },
+    "SqueezeBert class, accents kept": changed(
+        _TOKENIZER_CONFIG, tokenizer_class="SqueezeBertTokenizerFast", strip_accents=False
+    ),
+    **{
+        f"{name} class": changed(
+            _TOKENIZER_CONFIG, tokenizer_class=f"{name}Tokenizer", do_lower_case=False
+        )
+        for name in ("Splinter", "Herbert")
+    },
     "class of its own": changed(
         _TOKENIZER_CONFIG, tokenizer_class="OurTokenizer", do_lower_case=False
     ),
@@ -469,6 +487,12 @@ _TABLE: dict[str, tuple[str, dict[str, Change]]] = {
         {_SENTENCE: {"move": "sentence_roberta_config.json", "set": {"max_seq_length": 24}}},
     ),
     "roberta, BERT's class": changed(_TOKENIZER_CONFIG, "roberta", tokenizer_class="BertTokenizer"),
+    **{
+        f"roberta, {name} class, space first": changed(
+            _TOKENIZER_CONFIG, "roberta", tokenizer_class=f"{name}Tokenizer", add_prefix_space=True
+        )
+        for name in ("Longformer", "LED", "Bart")
+    },
     # Unigram
     "xlm-roberta": ("xlm-roberta", {}),
     "xlm-roberta, no space first": changed(
@@ -482,6 +506,18 @@ _TABLE: dict[str, tuple[str, dict[str, Change]]] = {
         "xlm-roberta",
         tokenizer_class="PreTrainedTokenizerFast",
         add_prefix_space=False,
+    ),
+    "xlm-roberta, ALBERT's class": changed(
+        _TOKENIZER_CONFIG, "xlm-roberta", tokenizer_class="AlbertTokenizer"
+    ),
+    "xlm-roberta, T5's class": changed(
+        _TOKENIZER_CONFIG, "xlm-roberta", tokenizer_class="T5TokenizerFast"
+    ),
+    "xlm-roberta, T5's class in config.json": changed(
+        "config.json",
+        "xlm-roberta",
+        tokenizer_class="T5Tokenizer",
+        also={_TOKENIZER_CONFIG: {"unset": ["tokenizer_class"]}},
     ),
     "xlm-roberta, no space first in tokenizer.json": changed(
         _TOKENIZER, "xlm-roberta", pre_tokenizer=_METASPACE

@@ -43,6 +43,9 @@ _CUT_AT_START = {
 _POOLING_OF_NOTHING = {"no modules.json": Pooling.MEAN}
 """Where the source states none, sentence-transformers takes the mean; here it is to be said."""
 _REFUSED = {
+    "class of its own": "tokenizer_class OurTokenizer is not known here",
+    "Splinter class": "tokenizer_class SplinterTokenizer is not known here",
+    "Herbert class": "tokenizer_class HerbertTokenizer is not known here",
     "Japanese class": "BertJapaneseTokenizer",
     "tokenizer with code": "auto_map",
     "special tokens split": "split_special_tokens=True",
@@ -94,6 +97,9 @@ _REFUSED = {
     "roberta, lower case asked for": "Lowercase",
     "roberta, BERT's class": "BertTokenizer",
     "xlm-roberta, lower case asked for": "Lowercase",
+    "xlm-roberta, ALBERT's class": "tokenizer_class AlbertTokenizer is not known here",
+    "xlm-roberta, T5's class": "tokenizer_class T5Tokenizer is not known here",
+    "xlm-roberta, T5's class in config.json": "tokenizer_class T5Tokenizer is not known here",
 }
 
 
