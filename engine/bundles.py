@@ -7,12 +7,14 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, SourceError
 from engine.model import MANIFEST_NAME, is_bundle, sha256_of
 from engine.sources import resolve
 from engine.sources.names import hub_name_of
 from engine.user_cache import user_cache_directory
 
+_DEFAULT_MODEL_NAMES = ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2")
+"""Those by which GET /v1/models and the hub call it."""
 _IDENTIFYING_SUFFIXES = frozenset({".safetensors", ".gguf", ".onnx", ".json"})
 
 
@@ -27,7 +29,8 @@ def ensure_bundle(
 
     Args:
         source: a path, `ORG/NAME@REVISION` of the hub, `package:NAME` or `s3://BUCKET/PREFIX`;
-            the default model if None. What is not a bundle but can be exported is exported into
+            the default model if None, and by its names, with which nothing is fetched where no
+            such path is. What is not a bundle but can be exported is exported into
             the cache, once.
         cache_directory: where bundles are kept; the user's cache if None, and if it is needed.
         offline: never use the network; what was fetched before is taken from the cache.
@@ -37,16 +40,24 @@ def ensure_bundle(
         BundleError: the source can't be had, or no bundle can be made of it.
         ConfigurationError: a package that this needs is not installed, or there is no cache.
     """
-    if source is None:
-        default_model = importlib.import_module("engine.export.default_model")
-        made: Path = default_model.ensure_default_bundle(cache_directory, progress)
-        return made
+    if source is None or (source in _DEFAULT_MODEL_NAMES and not Path(source).exists()):
+        try:
+            return _ensure_default_bundle(cache_directory, progress)
+        except SourceError:  # It is not installed, but the hub may have it.
+            if source is None or hub_name_of(source) is None:
+                raise
     path = resolve(source, cache_directory=cache_directory, offline=offline, progress=progress)
     if (path / MANIFEST_NAME).is_file():
         return path
     hub_name = hub_name_of(source)
     name = None if hub_name is None else hub_name.rpartition("/")[2]
     return _export(path, cache_directory, name, progress)
+
+
+def _ensure_default_bundle(cache_directory: Path | None, progress: Callable[[str], None]) -> Path:
+    default_model = importlib.import_module("engine.export.default_model")
+    made: Path = default_model.ensure_default_bundle(cache_directory, progress)
+    return made
 
 
 def _export(

@@ -65,7 +65,7 @@ class Settings(EngineConfig, BaseSettings):
         description="Model to serve: the path of a bundle, a GGUF file, a checkpoint or an ONNX "
         "directory, ORG/NAME@REVISION of the hub, or s3://BUCKET/PREFIX. What is not a bundle is "
         "made into one in the user's cache, once. On the command line also as a bare MODEL. By "
-        "default all-MiniLM-L6-v2.",
+        "default all-MiniLM-L6-v2, which may be said by that name, too.",
     )
     offline: bool = Field(
         default=False,

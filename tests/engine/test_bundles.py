@@ -76,6 +76,41 @@ def test_a_bundle_is_served_where_it_is(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
+NAMES = ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2")
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", NAMES)
+def test_the_default_model_is_had_by_its_names(
+    name: str, default_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the server prints them; nothing is fetched for that."""
+    monkeypatch.chdir(tmp_path)
+    for offline in (False, True):
+        found = ensure_bundle(
+            name, cache_directory=default_bundle.parent, offline=offline, progress=lambda _: None
+        )
+        assert found == default_bundle
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_lies_at_a_path_goes_before_the_default_model(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _ensure(CHECKPOINT, tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(made, tmp_path / name)
+    assert tmp_path / name == _ensure(name, tmp_path / "cache")
+
+
+def test_a_path_of_the_default_models_name_stays_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match="There is nothing at"):
+        _ensure(f"./{NAMES[0]}", tmp_path)
+
+
 def test_a_path_to_nothing_is_one_error(tmp_path: Path) -> None:
     """It says what was looked for."""
     with pytest.raises(SourceError, match="missing-model"):
