@@ -26,6 +26,8 @@ _BARE_VARIABLES = {"host": "HOST", "port": "PORT"}
 _SERVICE_LINK_NAME = re.compile(r"\w+_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 _SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://.*")
 
+_MEANT = {"model": "model_path", f"{ENV_PREFIX}MODEL": f"{ENV_PREFIX}MODEL_PATH"}
+"""`--model` is a flag beside `--model-path`; another name is nearer to it, of another option."""
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
@@ -62,7 +64,9 @@ def load_settings_of(kind: type[SettingsT], arguments: Namespace | None = None) 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """` Did you mean X?`, or nothing where no known name is near."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    known = list(known)
+    meant = _MEANT.get(name)
+    found = [meant] if meant in known else difflib.get_close_matches(name, known, 1, cutoff=0.5)
     return f" Did you mean {found[0]}?" if found else ""
 
 

@@ -87,6 +87,7 @@ def test_the_file_may_be_named_by_a_variable(
     ("name", "text", "message"),
     [
         ("c.toml", "prot = 1", "is not an option. Did you mean port?"),
+        ("c.toml", "model = 'x'", "is not an option. Did you mean model_path?"),
         ("c.toml", "zzzzzz = 1", "is not an option."),
         ("c.toml", "port = ", "is not valid TOML"),
         ("c.yaml", "a: [", "is not valid YAML"),
@@ -110,13 +111,17 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         load_settings(Namespace(config=str(tmp_path / "none.toml")))
 
 
-def test_an_unknown_variable_is_refused_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EMBELLAMA_THREAD", "2")
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("EMBELLAMA_THREAD", "EMBELLAMA_THREADS"), ("EMBELLAMA_MODEL", "EMBELLAMA_MODEL_PATH")],
+)
+def test_an_unknown_variable_is_refused_with_the_nearest(
+    name: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "2")
     with pytest.raises(SettingsError) as caught:
         load_settings()
-    assert caught.value.message == (
-        "EMBELLAMA_THREAD (environment) is not an option. Did you mean EMBELLAMA_THREADS?"
-    )
+    assert caught.value.message == (f"{name} (environment) is not an option. Did you mean {meant}?")
 
 
 def test_variables_that_kubernetes_makes_for_a_service_are_no_options(
