@@ -112,10 +112,20 @@ def _check_purpose(opening: Opening) -> None:
     kinds = [str(kind) for kind in stated] if isinstance(stated, list) else []
     generates = any(kind.endswith(_GENERATORS) for kind in kinds)
     is_for_vectors = opening.options.pooling or (opening.path / "modules.json").is_file()
-    if generates and not is_for_vectors:
-        raise UnsupportedArchitectureError(
-            architecture=str(config.get("model_type")),
-            supported=checkpoint_types(),
-            advice=f"{kinds[0]} is a model that generates text, and nothing says how to embed with "
-            "it; take an embedding model, or say how by --pooling.",
-        )
+    if not generates or is_for_vectors:
+        return
+    from engine.export.optimum_export import is_installed
+
+    model_type = str(config.get("model_type"))
+    is_supported = model_type in checkpoint_types()
+    reason = (
+        f"{kinds[0]} is a model that generates text, and nothing says how to embed with it; "
+        "take an embedding model"
+    )
+    if is_supported or is_installed():
+        reason += ", or make a bundle by embellama export with --pooling and serve that"
+    if is_supported:
+        raise ExportError(f"{opening.path}: {reason}.")
+    raise UnsupportedArchitectureError(
+        architecture=model_type, supported=checkpoint_types(), advice=f"{reason}."
+    )

@@ -20,6 +20,16 @@ from engine.export.vocabulary_check import check_vocabulary
 from engine.model import sha256_of
 from engine.types import Pooling
 
+_NO_GENERATORS = {
+    gguf.MODEL_ARCH_NAMES[kind]
+    for kind in (
+        *(gguf.MODEL_ARCH.MMPROJ, gguf.MODEL_ARCH.WAVTOKENIZER_DEC, gguf.MODEL_ARCH.T5ENCODER),
+        *(gguf.MODEL_ARCH.MODERN_BERT, gguf.MODEL_ARCH.NEO_BERT, gguf.MODEL_ARCH.EUROBERT),
+        *(gguf.MODEL_ARCH.NOMIC_BERT_MOE, gguf.MODEL_ARCH.JINA_BERT_V3),
+        *(gguf.MODEL_ARCH.GEMMA_EMBEDDING, gguf.MODEL_ARCH.LLAMA_EMBED),
+    )
+}
+"""Architectures of other models than those that generate text; those of images are `clip`."""
 _POOLING = {
     gguf.PoolingType.CLS: Pooling.CLS,
     gguf.PoolingType.MEAN: Pooling.MEAN,
@@ -108,18 +118,23 @@ def _check_purpose(file: GgufFile) -> None:
     try:
         architecture_of_gguf(file.architecture)
     except UnsupportedArchitectureError as exc:
-        pooling = _pooling_type(file)
-        advice = "Take a checkpoint of the model as the source: those may go through optimum."
-        if pooling is None:
-            advice = (
-                "The file states no pooling, so it is a model that generates text; "
-                "take an embedding model."
-            )
         raise UnsupportedArchitectureError(
-            architecture=exc.architecture, supported=exc.supported, advice=advice
+            architecture=exc.architecture, supported=exc.supported, advice=_advice(file)
         ) from exc
     if _pooling_type(file) == gguf.PoolingType.RANK:
         raise ExportError(f"{file.path} ranks pairs of texts: it is not an embedding model.")
+
+
+def _advice(file: GgufFile) -> str:
+    if _pooling_type(file) is not None:
+        return "Take a checkpoint of the model as the source: those may go through optimum."
+    known = file.architecture in gguf.MODEL_ARCH_NAMES.values()
+    if known and file.architecture not in _NO_GENERATORS:
+        return (
+            "The file states no pooling, so it is a model that generates text; "
+            "take an embedding model."
+        )
+    return "The file states no pooling, as that of an embedding model does; take one of those."
 
 
 def _pooling_type(file: GgufFile) -> gguf.PoolingType | None:

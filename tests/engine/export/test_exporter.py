@@ -323,15 +323,27 @@ class TestBadSources:
         error = fails(bert_directory, "'mamba'.*Supported: bert.*optimum")
         assert isinstance(error, UnsupportedArchitectureError)
 
+    @pytest.mark.parametrize("architecture", ["clip", "nobody-knows", "t5encoder"])
+    def test_a_model_of_which_it_is_not_known_to_generate_text(
+        self, architecture: str, tmp_path: Path, fails: _Fails
+    ) -> None:
+        self._write_without_pooling(tmp_path / "other.gguf", architecture)
+        error = fails(tmp_path / "other.gguf", f"'{architecture}'.*states no pooling")
+        assert "generates text" not in str(error)
+
     def test_a_chat_model(self, tmp_path: Path, fails: _Fails) -> None:
-        writer = gguf.GGUFWriter(tmp_path / "chat.gguf", "llama")
+        self._write_without_pooling(tmp_path / "chat.gguf", "llama")
+        fails(tmp_path / "chat.gguf", "'llama'.*generates text; take an embedding model")
+
+    @staticmethod
+    def _write_without_pooling(path: Path, architecture: str) -> None:
+        writer = gguf.GGUFWriter(path, architecture)
         writer.add_context_length(64)
         writer.add_tensor("token_embd.weight", np.zeros((8, 32), np.float32))
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        fails(tmp_path / "chat.gguf", "'llama'.*generates text; take an embedding model")
 
     def test_nothing_at_the_path(self, tmp_path: Path, fails: _Fails) -> None:
         fails(tmp_path / "none", "There is nothing at")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from engine.export.optimum_export import is_installed
 from engine.model import FileRole, ModelBundle
 from engine.types import Pooling
 from functions.cli import main
@@ -98,6 +100,24 @@ def test_a_model_that_generates_text_is_refused_as_such(
     assert "The architecture 'llama' is not supported. Supported: bert, " in line
     assert f"{kind} is a model that generates text" in line
     assert "take an embedding model" in line
+    assert ("--pooling" in line) == is_installed()  # Else no pooling helps.
+
+
+def test_a_generator_of_a_known_architecture_is_told_what_helps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not called unsupported: with a pooling it is exported."""
+    checkpoint = tmp_path / "generator"
+    shutil.copytree(CHECKPOINT, checkpoint)
+    (checkpoint / "modules.json").unlink()
+    config = json.loads((checkpoint / "config.json").read_bytes())
+    changed = config | {"architectures": ["BertLMHeadModel"]}
+    (checkpoint / "config.json").write_text(json.dumps(changed))
+    assert _export(checkpoint, "--output", tmp_path / "x") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "not supported" not in line
+    assert "embellama export with --pooling" in line
+    assert _export(checkpoint, "--output", tmp_path / "x", "--pooling", "mean") == 0
 
 
 def test_a_decoder_with_a_pooling_is_not_refused_as_such(
