@@ -41,10 +41,13 @@ class ModelNotFoundError(InvalidInputError):
 
     code = "model_not_found"
 
-    def __init__(self, *, name: str, served: Sequence[str]) -> None:
+    def __init__(self, *, name: str, served: Sequence[str], in_tables: bool = False) -> None:
+        """`in_tables` says that the names are from the tables of --models."""
+        cure = "The server's option --served-model-name gives it further names."
+        if in_tables:
+            cure = "`aliases` in the tables of the server's option --models give further names."
         super().__init__(
-            f"The model {shorten(name)!r} is not served here. Served: {', '.join(served)}. "
-            "The server's option --served-model-name gives it further names.",
+            f"The model {shorten(name)!r} is not served here. Served: {', '.join(served)}. {cure}",
             param="model",
         )
         self.name = name

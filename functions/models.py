@@ -21,7 +21,7 @@ from engine.sources.names import HUB_NAMES, hub_name_of
 from engine.types import BatchReport
 from functions.engine_slot import EngineSlot
 from functions.errors import ModelNotFoundError, ReloadError
-from functions.model_names import find_model
+from functions.model_names import find_model, listed_names_of
 
 RETRY_AFTER_SECONDS = 2.0
 """What a client is told to wait where nobody can know how long loading or a restart takes."""
@@ -182,8 +182,10 @@ class ServedModel:
 class ModelRegistry:
     """All models of one process."""
 
-    def __init__(self, models: Sequence[ServedModel]) -> None:
+    def __init__(self, models: Sequence[ServedModel], *, in_tables: bool = False) -> None:
+        """`in_tables` says that the models and their names are from the tables of --models."""
         self.models = tuple(models)
+        self._in_tables = in_tables
         self.draining = False
 
     @classmethod
@@ -206,7 +208,19 @@ class ModelRegistry:
         for model in self.models:
             if model.name is None or model.own_names is None:
                 raise NotReadyError(model.reason, retry_after_seconds=RETRY_AFTER_SECONDS)
-        raise ModelNotFoundError(name=name, served=[model.name or "" for model in self.models])
+        served = [listed for _, listed in self.listed()]
+        raise ModelNotFoundError(
+            name=name,
+            served=served or [model.name or "" for model in self.models],
+            in_tables=self._in_tables,
+        )
+
+    def listed(self) -> Iterator[tuple[ServedModel, str]]:
+        """The models that can be used now, each under every name that is offered."""
+        for model in self.models:
+            if model.state is ModelState.READY:
+                for name in listed_names_of(self.models, model):
+                    yield model, name
 
     def check_names(self) -> None:
         """Return if every name that is known so far means one model.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from starlette.types import Scope
 
-from functions.model_names import listed_names_of, names_of, true_name_of
-from functions.models import ModelRegistry, ModelState, ServedModel
+from functions.model_names import names_of, true_name_of
+from functions.models import ModelRegistry, ServedModel
 from functions.platform_limits import PlatformLimits
 from functions.routes.json import json_response
 
@@ -19,9 +19,7 @@ def models_router(registry: ModelRegistry, platform: PlatformLimits) -> APIRoute
         """List the models that can be used now, each under every name that is offered."""
         data = [
             _describe(registry, model, name, platform, request.scope)
-            for model in registry.models
-            if model.state is ModelState.READY
-            for name in listed_names_of(registry.models, model)
+            for model, name in registry.listed()
         ]
         return json_response({"object": "list", "data": data})
 

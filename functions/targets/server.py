@@ -176,7 +176,8 @@ def _serve(
     listeners = listen(settings.host, settings.port)
     options = settings.model_options()
     registry = ModelRegistry(
-        [ServedModel(model.name, model.aliases, model.path) for model in options]
+        [ServedModel(model.name, model.aliases, model.path) for model in options],
+        in_tables=bool(settings.models),
     )
     opener = open_engine or partial(open_configured_engine, offline=settings.offline)
 

@@ -36,7 +36,9 @@ def test_the_settings_may_give_another_name(engine: Engine) -> None:
     registry = ModelRegistry.of(engine, "other")
     for name in ("other", "fake-model"):
         assert registry.get(name).engine is engine
-    with pytest.raises(ModelNotFoundError, match=r"Served: other\..*--served-model-name"):
+    with pytest.raises(
+        ModelNotFoundError, match=r"Served: other, fake-model\..*--served-model-name"
+    ):
         registry.get("another")
 
 

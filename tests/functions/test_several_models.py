@@ -20,7 +20,7 @@ def client() -> Iterator[TestClient]:
         models = [ServedModel("small", ["s"]), ServedModel("large")]
         for model, engine in zip(models, (small, large), strict=True):
             model.be_ready(engine)
-        yield TestClient(create_app(Settings(), ModelRegistry(models)))
+        yield TestClient(create_app(Settings(), ModelRegistry(models, in_tables=True)))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,12 @@ def test_the_request_chooses(
 def test_any_other_name_is_a_404_that_lists_those_served(client: TestClient) -> None:
     response = client.post(URL, json={"model": "medium", "input": "the cat"})
     assert response.status_code == 404
-    assert "Served: small, large." in response.json()["error"]["message"]
+    listed = [model["id"] for model in client.get("/v1/models").json()["data"]]
+    assert listed == ["small", "s", "fake-model", "large"]
+    assert response.json()["error"]["message"] == (
+        "The model 'medium' is not served here. Served: small, s, fake-model, large. "
+        "`aliases` in the tables of the server's option --models give further names."
+    )
 
 
 def test_all_are_listed_with_their_aliases(client: TestClient) -> None:
