@@ -218,6 +218,20 @@ def test_a_second_signal_ends_it_at_once_though_nobody_reads_the_log() -> None:
         assert isinstance(in_flight.exception(), httpx2.TransportError)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "cure"),
+    [("models", '[{"name": "m"}]', "--models"), ("model_name", "m", "--served-model-name")],
+)
+def test_an_unknown_model_is_told_the_option_that_names_models_here(
+    option: str, value: str, cure: str
+) -> None:
+    with ServerProcess.fake("free", **{option: value}) as server:
+        server.event("model ready")
+        answer = httpx2.post(f"{server.url}/v1/embeddings", json={"model": "x", "input": "a"})
+    assert answer.status_code == 404
+    assert f"server's option {cure} give" in answer.json()["error"]["message"]
+
+
 def test_an_address_in_use_is_one_clear_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
