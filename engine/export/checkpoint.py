@@ -13,7 +13,7 @@ from engine.types import Pooling
 
 _MATRYOSHKA_KEYS = ("matryoshka_dimensions", "matryoshka_dims")
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_trained_positions")
-_POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta"})
+POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta"})
 """Model types whose positions count from the padding token's id + 1."""
 _WITHOUT_CODE = frozenset({"bert", "roberta", "xlm-roberta"})
 """Model types that are computed here as transformers' own classes compute them."""
@@ -83,7 +83,7 @@ class Checkpoint:
             default_prompt_name=sentence.default_prompt_name,
             matryoshka_dimensions=_matryoshka(config | sentence.model),
             default_dimensions=sentence.truncate_dim,
-            notes=tokenizer.notes,
+            notes=(*sentence.notes, *tokenizer.notes),
         )
 
 
@@ -118,7 +118,7 @@ def _max_input_tokens(
     where = str(directory / "config.json")
     positions, own, trained = (whole_number(config, key, where) for key in _POSITIONS)
     positions = own if positions is None else positions
-    if positions and _model_type(config) in _POSITIONS_AFTER_PADDING:
+    if positions and _model_type(config) in POSITIONS_AFTER_PADDING:
         padding = config.get("pad_token_id") or 0
         if not isinstance(padding, int):
             raise ExportError(f"{where} has pad_token_id={padding!r}; a whole number is needed.")

@@ -17,6 +17,7 @@ from engine.export.gguf_writer import write_gguf
 from engine.export.model_source import ModelSource, Opening, check_length, sizes
 from engine.export.normalization import normalization
 from engine.export.options import Facts
+from engine.export.padding import check_padding
 from engine.export.tokenizer_check import difference_to_own
 from engine.export.weights import weights_sha256
 
@@ -72,6 +73,7 @@ def open_checkpoint(opening: Opening) -> ModelSource:
         from engine.export.optimum_export import open_with_optimum
 
         return open_with_optimum(checkpoint, facts, opening, exc)
+    check_padding(checkpoint)
     opening.progress("reading the checkpoint's weights ...")
     master = opening.work / "checkpoint.gguf"
     write_gguf(

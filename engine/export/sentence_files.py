@@ -20,6 +20,8 @@ from engine.export.json_files import (
 from engine.export.sentence_modules import normalizes, pooling_of, read_modules
 from engine.types import Pooling
 
+_MODEL = "config_sentence_transformers.json"
+_UNREAD = "{} is not read, as sentence-transformers reads none of its files without modules.json"
 _NAMES = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
@@ -82,25 +84,28 @@ class SentenceFacts:
     truncate_dim: int | None = None
     model: Json = field(default_factory=dict)
     """All of config_sentence_transformers.json."""
+    notes: tuple[str, ...] = ()
 
 
 def read_sentence_files(directory: Path) -> SentenceFacts:
     """Read modules.json, what it names, and the two files of configuration.
 
-    Without modules.json sentence-transformers reads none of them; here the prompts and the limit
-    still count, as the files would have no other purpose.
+    Without modules.json none of them is read, as sentence-transformers reads none; a note says so.
 
     Raises:
         ExportError: names what can't be honoured.
     """
     modules = read_modules(directory / "modules.json")
+    if not modules:
+        there = [name for name in (_MODEL, *_NAMES) if (directory / name).exists()]
+        return SentenceFacts(notes=tuple(map(_UNREAD.format, there)))
     path = next((directory / name for name in _NAMES if read_optional_json(directory / name)), None)
     transformer = {} if path is None else _transformer(path)
-    model_path = directory / "config_sentence_transformers.json"
+    model_path = directory / _MODEL
     model = read_optional_json(model_path)
     prompts, default = _prompts(model, model_path)
     return SentenceFacts(
-        pooling=pooling_of(directory / str(modules["Pooling"])) if "Pooling" in modules else None,
+        pooling=pooling_of(directory / str(modules["Pooling"])),
         normalize="Normalize" in modules and normalizes(directory / str(modules["Normalize"])),
         max_seq_length=whole_number(transformer, "max_seq_length", str(path)),
         do_lower_case=bool(transformer.get("do_lower_case")),

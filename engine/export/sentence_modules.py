@@ -95,6 +95,9 @@ def pooling_of(directory: Path) -> Pooling:
     flags = {key: value for key, value in config.items() if key.startswith(_MODE_PREFIX)}
     refuse_unknown(config, _POOLING_KEYS | frozenset(flags), str(path))
     stated = config.get("pooling_mode")  # Where it is stated, the older flags do not count.
+    for key, value in flags.items():
+        if value is not None and not isinstance(value, bool):
+            raise ExportError(f"{path} has {key}={value!r}; true or false is needed.")
     if stated is None:
         modes = [key.removeprefix(_MODE_PREFIX) for key, value in flags.items() if value is True]
     else:

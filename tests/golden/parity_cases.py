@@ -348,6 +348,25 @@ _TABLE: dict[str, tuple[str, dict[str, Change]]] = {
     # modules.json
     "without Normalize": _modules_case(*modules(*_OLD[:2])),
     "no modules.json": ("bert", {_MODULES: None}),
+    "no modules.json, limit and lower case": (
+        "bert",
+        {
+            _MODULES: None,
+            _SENTENCE: {"set": {"max_seq_length": 24, "do_lower_case": True}},
+            _TOKENIZER_CONFIG: {"set": {"do_lower_case": False}},
+        },
+    ),
+    "no modules.json, default prompt": (
+        "bert",
+        {
+            _MODULES: None,
+            _MODEL: {"set": {"prompts": PROMPTS, "default_prompt_name": "query"}},
+        },
+    ),
+    "no modules.json, dimensions": (
+        "bert",
+        {_MODULES: None, _MODEL: {"set": {"truncate_dim": 32}}},
+    ),
     "new names of modules": _modules_case(*modules(*_NEW)),
     "Normalize under its old path": _modules_case(
         *modules(*_NEW[:2], f"{_ST}.sentence_transformer.modules.normalize.Normalize")
@@ -420,6 +439,10 @@ _TABLE: dict[str, tuple[str, dict[str, Change]]] = {
     "mode in both forms": _pooling(
         embedding_dimension=64, pooling_mode="mean", pooling_mode_cls_token=True
     ),
+    "old mode of 1": _pooling(embedding_dimension=64, pooling_mode_cls_token=1),
+    "old modes of text": _pooling(
+        embedding_dimension=64, pooling_mode_mean_tokens=True, pooling_mode_cls_token="true"
+    ),
     "unknown key of pooling": _pooling(embedding_dimension=64, pooling_mode="mean", bread=1),
     "prompt out of pooling": (
         "bert",
@@ -486,6 +509,8 @@ _TABLE: dict[str, tuple[str, dict[str, Change]]] = {
         "roberta",
         {_SENTENCE: {"move": "sentence_roberta_config.json", "set": {"max_seq_length": 24}}},
     ),
+    "roberta, padding is the first token": changed("config.json", "roberta", pad_token_id=0),
+    "roberta, padding is a word": changed("config.json", "roberta", pad_token_id=40),
     "roberta, BERT's class": changed(_TOKENIZER_CONFIG, "roberta", tokenizer_class="BertTokenizer"),
     **{
         f"roberta, {name} class, space first": changed(
@@ -519,6 +544,7 @@ _TABLE: dict[str, tuple[str, dict[str, Change]]] = {
         tokenizer_class="T5Tokenizer",
         also={_TOKENIZER_CONFIG: {"unset": ["tokenizer_class"]}},
     ),
+    "xlm-roberta, padding is the unknown": changed("config.json", "xlm-roberta", pad_token_id=3),
     "xlm-roberta, no space first in tokenizer.json": changed(
         _TOKENIZER, "xlm-roberta", pre_tokenizer=_METASPACE
     ),

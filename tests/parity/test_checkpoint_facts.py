@@ -40,7 +40,9 @@ _CUT_AT_START = {
     "cut at the start by tokenizer.json",
     "side in tokenizer_args",
 }
-_POOLING_OF_NOTHING = {"no modules.json": Pooling.MEAN}
+_POOLING_OF_NOTHING = dict.fromkeys(
+    (name for name in _CASES if name.startswith("no modules.json")), Pooling.MEAN
+)
 """Where the source states none, sentence-transformers takes the mean; here it is to be said."""
 _REFUSED = {
     "class of its own": "tokenizer_class OurTokenizer is not known here",
@@ -95,6 +97,11 @@ _REFUSED = {
     "model with code": "auto_map: modeling.OurModel",
     "DistilBERT": "'distilbert'",
     "roberta, lower case asked for": "Lowercase",
+    "old mode of 1": "pooling_mode_cls_token=1; true or false",
+    "old modes of text": "pooling_mode_cls_token='true'; true or false",
+    "roberta, padding is the first token": "pad_token_id=0, that is '<s>', which every text has",
+    "roberta, padding is a word": "which is a token of texts",
+    "xlm-roberta, padding is the unknown": "which stands for what is unknown",
     "roberta, BERT's class": "BertTokenizer",
     "xlm-roberta, lower case asked for": "Lowercase",
     "xlm-roberta, ALBERT's class": "tokenizer_class AlbertTokenizer is not known here",

@@ -39,6 +39,7 @@ def test_without_modules_no_pooling_is_stated(bert_directory: Path) -> None:
     (bert_directory / "modules.json").unlink()
     checkpoint = Checkpoint.open(bert_directory)
     assert (checkpoint.pooling, checkpoint.normalize) == (None, False)
+    assert "sentence_bert_config.json is not read, as sentence-transformers" in checkpoint.notes[0]
 
 
 @pytest.mark.parametrize(
