@@ -96,7 +96,8 @@ def precision_of(header: GgufHeader) -> str:
 
     A quantised file is a mixture: q4_k_m has q6_k matrices, and where rows can't be cut into the
     wanted blocks, other types stand in for them. So its file type names it, not a majority. Where
-    none is stated, or one that contradicts the tensors, the type of most weights does.
+    none is stated, or one that contradicts the tensors, the type of most weights does. What stands
+    in for a type is more exact: fewer bits in most weights than are stated contradict it.
     """
     sizes: Counter[str] = Counter()
     for name, tensor in header.tensors.items():
@@ -106,6 +107,12 @@ def precision_of(header: GgufHeader) -> str:
     found = header.metadata.get("general.file_type")
     number = found.value if found is not None and isinstance(found.value, int) else -1
     stated = FILE_TYPES.get(number & ~_GUESSED if number >= 0 else number)
-    if quantised and stated is not None and stated not in FLOAT_PRECISIONS:
-        return stated
-    return max(quantised or sizes, key=lambda name: sizes[name])
+    most = max(quantised or sizes, key=lambda name: sizes[name])
+    if not quantised or stated is None or stated in FLOAT_PRECISIONS:
+        return most
+    return stated if _bits(most) >= _bits(stated) else most
+
+
+def _bits(precision: str) -> int:
+    """Whole bits of a weight, the first number in the name of each quantised type."""
+    return int(next(filter(str.isdigit, precision)))
