@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from engine.errors import IntegrityError
 from engine.gguf_types import TENSOR_TYPES
+from engine.model_files import open_regular
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -86,7 +87,7 @@ class GgufHeader:
             IntegrityError: the file can't be read, is not GGUF, is cut off, or contradicts itself.
         """
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 if not file.read(1):
                     raise IntegrityError(f"{path} is not a GGUF file: it is empty.")
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

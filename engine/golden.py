@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.errors import IntegrityError
 from engine.gguf_types import FILE_TYPES, FLOAT_PRECISIONS
+from engine.model_files import MAX_GOLDEN_BYTES, read_bounded
 from engine.types import FloatArray, IntArray
 
 AGAINST_QUANTISED = "against the quantised file itself"
@@ -100,10 +101,12 @@ class GoldenSet:
             IntegrityError: the file is not valid.
         """
         try:
-            document = json.loads(path.read_bytes())
+            document = json.loads(read_bounded(path, MAX_GOLDEN_BYTES))
             texts = tuple(GoldenText.from_row(row) for row in document["texts"])
             reference = str(document["reference"])
-        except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError) as exc:
+        except OSError as exc:
+            raise IntegrityError(f"{path} can't be read: {exc.strerror or exc}.") from exc
+        except (ValueError, OverflowError, KeyError, TypeError, RecursionError) as exc:
             raise IntegrityError(f"{path} is not a valid set of golden texts.") from exc
         if not texts:
             raise IntegrityError(f"{path} has no golden texts.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,7 @@ from pydantic import (
 )
 
 from engine.errors import BundleError, IntegrityError, ManifestError
+from engine.model_files import MAX_MANIFEST_BYTES, open_regular, read_bounded
 from engine.types import Pooling
 
 MANIFEST_NAME = "manifest.json"
@@ -203,7 +205,9 @@ class ModelBundle:
             try:
                 actual = sha256_of(self.path(entry))
             except OSError as exc:
-                raise IntegrityError(f"{self.path(entry)} can't be read.") from exc
+                raise IntegrityError(
+                    f"{self.path(entry)} can't be read: {exc.strerror or exc}."
+                ) from exc
             if actual != entry.sha256:
                 raise IntegrityError(
                     f"{self.path(entry)} has the SHA-256 {actual}, but the manifest says "
@@ -235,9 +239,12 @@ class ModelBundle:
     def _check_size(self, entry: BundleFile) -> None:
         path = self.path(entry)
         try:
-            size = path.stat().st_size
+            with open_regular(path) as file:
+                size = os.fstat(file.fileno()).st_size
         except OSError as exc:
-            raise IntegrityError(f"{path} is listed in the manifest but can't be read.") from exc
+            raise IntegrityError(
+                f"{path} is listed in the manifest but can't be read: {exc.strerror or exc}."
+            ) from exc
         if size != entry.bytes:
             raise IntegrityError(
                 f"{path} has {size} bytes, but the manifest says {entry.bytes}. "
@@ -280,7 +287,7 @@ def fingerprint(
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, as 64 hex digits."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(_HASH_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
@@ -295,10 +302,11 @@ def combined_sha256(hashes: Sequence[str]) -> str:
 
 def _read_manifest(path: Path) -> Manifest:
     try:
-        text = path.read_text("utf-8")
+        text = read_bounded(path, MAX_MANIFEST_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror or exc if isinstance(exc, OSError) else "it is not UTF-8"
         raise ManifestError(
-            f"{path} can't be read. A bundle is a directory with a {MANIFEST_NAME}; "
+            f"{path} can't be read: {reason}. A bundle is a directory with a {MANIFEST_NAME}; "
             "make one with: embellama export SOURCE --output DIR."
         ) from exc
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from engine.errors import IntegrityError
+from engine.model_files import open_regular
 
 Kind: TypeAlias = Literal["model", "training", "function", "graph", "node", "attribute", "sparse",
                           "tensor", "entry"]  # fmt: skip
@@ -56,7 +57,10 @@ def external_files(path: Path) -> set[str]:
         IntegrityError: the file is empty or not valid protobuf.
     """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with (
+            open_regular(path) as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
             return set(_locations(data, 0, len(data), "model", 0))
     except (OSError, ValueError, IndexError) as exc:
         raise IntegrityError(

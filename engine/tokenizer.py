@@ -19,6 +19,7 @@ from engine.errors import (
     UnknownPromptError,
 )
 from engine.inputs import ITEMS, as_list, checked_texts, param_of, size_of
+from engine.model_files import MAX_TOKENIZER_BYTES, read_bounded
 from engine.pieces import PieceReader, Steps, TextIds
 from engine.tiktoken_ids import LONGEST_TOKEN_BYTES, decode_inputs, open_vocabulary
 from engine.token_ids import OwnIds, ends_with
@@ -94,8 +95,11 @@ class Tokenizer:
             ManifestError: the file is not one that the `tokenizers` library reads.
         """
         try:
-            tokenizer = tokenizers.Tokenizer.from_file(str(path))
+            text = read_bounded(path, MAX_TOKENIZER_BYTES).decode("utf-8")
+            tokenizer = tokenizers.Tokenizer.from_str(text)
             tokenizer.encode_batch(PROBES)
+        except OSError as exc:
+            raise ManifestError(f"{path} can't be read: {exc.strerror or exc}.") from exc
         except Exception as exc:  # the library raises plain Exception
             raise ManifestError(f"{path} is not a tokenizer: {exc}") from exc
         return cls(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.errors import ExportError
+from engine.errors import ExportError, IntegrityError
 from engine.export.model_source import ModelSource, OnnxFile, Opening
 from engine.export.options import Facts
 from engine.golden import GoldenSet
 from engine.model import BundleFile, FileRole, ModelBundle
+from engine.model_files import MAX_TOKENIZER_BYTES, read_bounded
 
 
 def open_bundle(opening: Opening) -> ModelSource:
@@ -44,7 +45,7 @@ def open_bundle(opening: Opening) -> ModelSource:
         architecture=manifest.architecture,
         dimensions=manifest.dimensions,
         vocabulary_size=manifest.vocabulary_size,
-        tokenizer_json=_one(bundle, FileRole.TOKENIZER).read_text("utf-8"),
+        tokenizer_json=_text(_one(bundle, FileRole.TOKENIZER)),
         weights_sha256=manifest.weights_sha256 or "",
         default_gguf=tuple(gguf),
         default_onnx=tuple(file.precision for file in onnx),
@@ -65,6 +66,15 @@ def _one(bundle: ModelBundle, role: FileRole) -> Path:
     if entry is None:
         raise ExportError(f"{bundle.directory} lists no file of the role {role.value}.")
     return bundle.path(entry)
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_bounded(path, MAX_TOKENIZER_BYTES).decode("utf-8")
+    except OSError as exc:
+        raise IntegrityError(f"{path} can't be read: {exc.strerror or exc}.") from exc
+    except UnicodeDecodeError as exc:
+        raise IntegrityError(f"{path} is not a tokenizer: it is not UTF-8.") from exc
 
 
 def _onnx_file(bundle: ModelBundle, entry: BundleFile) -> OnnxFile:

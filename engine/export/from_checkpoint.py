@@ -20,6 +20,7 @@ from engine.export.options import Facts
 from engine.export.padding import check_padding
 from engine.export.tokenizer_check import difference_to_own
 from engine.export.weights import weights_sha256
+from engine.model_files import MAX_JSON_BYTES, read_bounded
 
 _GENERATORS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 """Ends of the classes of Hugging Face that do so."""
@@ -107,7 +108,7 @@ def open_checkpoint(opening: Opening) -> ModelSource:
 def _check_purpose(opening: Opening) -> None:
     """Refuse what generates text, unless anything says how to make vectors with it."""
     try:
-        config = dict(json.loads((opening.path / "config.json").read_bytes()))
+        config = dict(json.loads(read_bounded(opening.path / "config.json", MAX_JSON_BYTES)))
     except (OSError, ValueError, TypeError, RecursionError):
         return  # It is told when the whole checkpoint is read.
     stated = config.get("architectures")

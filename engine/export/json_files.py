@@ -9,31 +9,32 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from engine.errors import ExportError
+from engine.model_files import MAX_JSON_BYTES, read_bounded
 
 Json: TypeAlias = dict[str, Any]
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401 - the file decides
-    """What the file holds.
+def read_json(path: Path, limit_bytes: int = MAX_JSON_BYTES) -> Any:  # noqa: ANN401 - the file decides
+    """What the file holds, which has at most so many bytes.
 
     Raises:
         ExportError: it can't be read, or is not JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_bounded(path, limit_bytes))
     except OSError as exc:
         raise ExportError(f"{path} can't be read: {exc.strerror or exc}.") from exc
     except (ValueError, RecursionError) as exc:
         raise ExportError(f"{path} is not valid JSON: {exc}.") from exc
 
 
-def read_json_object(path: Path) -> Json:
+def read_json_object(path: Path, limit_bytes: int = MAX_JSON_BYTES) -> Json:
     """What the file holds, which must be an object.
 
     Raises:
         ExportError: it can't be read, or holds something else.
     """
-    document = read_json(path)
+    document = read_json(path, limit_bytes)
     if not isinstance(document, dict):
         raise ExportError(f"{path} holds {type(document).__name__}, not an object.")
     return document

@@ -11,6 +11,7 @@ from typing import cast
 from engine.errors import ExportError
 from engine.export.model_source import ModelSource, Opening
 from engine.model import MANIFEST_NAME
+from engine.model_files import open_regular
 
 _GGUF_MAGIC = b"GGUF"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -51,7 +52,7 @@ def _onnx(path: Path) -> Path | None:
 
 def _gguf(path: Path) -> Path | None:
     if path.is_file():
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return path if file.read(len(_GGUF_MAGIC)) == _GGUF_MAGIC else None
     files = sorted(path.glob("*.gguf"))
     if len(files) > 1:

@@ -27,6 +27,7 @@ from engine.export.tokenizer_classes import (
     steps_of,
     tokenizer_class_of,
 )
+from engine.model_files import MAX_TOKENIZER_BYTES
 
 _CONFIG = "tokenizer_config.json"
 _ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
@@ -75,7 +76,7 @@ def read_tokenizer(
             f"{path} is missing. Make it with transformers: AutoTokenizer.from_pretrained("
             f"{str(directory)!r}).save_pretrained({str(directory)!r})."
         )
-    document = read_json_object(path) | {"truncation": None, "padding": None}
+    document = read_json_object(path, MAX_TOKENIZER_BYTES) | {"truncation": None, "padding": None}
     refuse_unknown(arguments, _ARGUMENTS, "the tokenizer's arguments of sentence-transformers")
     try:
         return _read(document, directory, config, arguments, do_lower_case=do_lower_case)

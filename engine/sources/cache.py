@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from engine.errors import IntegrityError, SourceError
+from engine.model_files import MAX_JSON_BYTES, read_bounded
 from engine.sources.expected import Digest, ExpectedFile
 from engine.sources.request import Request
 from engine.user_cache import user_cache_directory
@@ -70,7 +71,7 @@ class Cache:
         """
         with self._disk_errors():
             try:
-                record = json.loads(self._newest.read_bytes())
+                record = json.loads(read_bounded(self._newest, MAX_JSON_BYTES))
                 directory = self.root / str(record["key"])
                 revision = str(record["revision"])
                 files = [
@@ -152,7 +153,8 @@ class Cache:
             "files": [asdict(file) for file in files],
         }
         text = json.dumps(record, indent=1)
-        if self._newest.exists() and self._newest.read_text("utf-8") == text:
+        known = text.encode()
+        if self._newest.exists() and read_bounded(self._newest, MAX_JSON_BYTES) == known:
             return
         self._newest.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._newest.with_suffix(f".{secrets.token_hex(4)}.tmp")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from engine.errors import IntegrityError
+from engine.model_files import open_regular
 
 _CHUNK_BYTES = 1 << 20
 
@@ -26,7 +27,7 @@ class Digest:
         else:
             hasher = hashlib.sha1(usedforsecurity=False)
             hasher.update(b"blob %d\0" % path.stat().st_size)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while chunk := file.read(_CHUNK_BYTES):
                 hasher.update(chunk)
         return hasher.hexdigest()

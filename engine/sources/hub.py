@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from engine.errors import IntegrityError, SourceError
 from engine.model import MANIFEST_NAME
+from engine.model_files import MAX_MANIFEST_BYTES, read_bounded
 from engine.sources.cache import Cache, Snapshot
 from engine.sources.expected import ExpectedFile
 from engine.sources.request import Request
-from engine.sources.selection import MAX_MANIFEST_BYTES, bundle_snapshot, refuse_filter
+from engine.sources.selection import bundle_snapshot, refuse_filter
 
 if TYPE_CHECKING:
     from engine.sources.hub_repository import HubRepository
@@ -106,6 +107,6 @@ def _read(repository: HubRepository, file: ExpectedFile) -> bytes:
         destination = Path(directory) / file.path
         try:
             repository.download(file, destination)
-            return destination.read_bytes()
+            return read_bounded(destination, MAX_MANIFEST_BYTES)
         except OSError as exc:
             raise SourceError(f"{directory} can't be written: {exc.strerror or exc}.") from exc

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from engine.errors import SourceError
 from engine.model import MANIFEST_NAME
+from engine.model_files import MAX_MANIFEST_BYTES
 from engine.sources.cache import Cache
 from engine.sources.expected import ExpectedFile
 from engine.sources.request import Request
-from engine.sources.selection import MAX_MANIFEST_BYTES, bundle_snapshot
+from engine.sources.selection import bundle_snapshot
 
 _LOCATION = re.compile(r"//(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<prefix>.*))?")
 

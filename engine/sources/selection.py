@@ -12,8 +12,6 @@ from engine.sources.cache import Snapshot
 from engine.sources.expected import Digest, ExpectedFile
 from engine.sources.request import FileFilter
 
-MAX_MANIFEST_BYTES = 4 << 20
-
 
 def bundle_snapshot(manifest_text: bytes, *, where: str, files: FileFilter | None) -> Snapshot:
     """The wanted part of the bundle at `where`, whose manifest was just read.
