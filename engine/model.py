@@ -21,6 +21,7 @@ from pydantic import (
 
 from engine.errors import BundleError, IntegrityError, ManifestError
 from engine.model_files import MAX_MANIFEST_BYTES, open_regular, read_bounded
+from engine.prompts import fault_of_prompts
 from engine.types import Pooling
 
 MANIFEST_NAME = "manifest.json"
@@ -120,6 +121,13 @@ class Manifest(_Frozen):
         name = self.default_prompt_name
         if name is not None and name not in self.prompts:
             raise ValueError(f"default_prompt_name: {name!r} is not among the prompts")
+        return self
+
+    @model_validator(mode="after")
+    def _check_prompts(self) -> Self:
+        fault = fault_of_prompts(self.prompts, self.max_input_tokens)
+        if fault is not None:
+            raise ValueError(f"prompts: {fault}")
         return self
 
     @model_validator(mode="after")

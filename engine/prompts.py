@@ -1,4 +1,4 @@
-"""Which of a model's prompts is for queries, which for documents: names differ between models."""
+"""A model's prompts: what they may be, and which is for queries, which for documents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,38 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 and corpus are those of sentence-transformers' `encode_query` and `encode_document`), and what
 clients of other APIs say (Cohere, NVIDIA NIM, Voyage, Jina, Gemini)."""
 
+_CHARACTERS_A_TOKEN = 64
+"""Several times what a token of text has, so that no prompt that leaves room for one is refused."""
+_MOST_CHARACTERS = 1 << 18
+_SHOWN = 60
 _SEPARATOR = re.compile(r"[-. ]")
+
+
+def is_unicode(text: str) -> bool:
+    """Whether it can be written as UTF-8: JSON and command lines may give lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def fault_of_prompts(prompts: Mapping[str, str], max_input_tokens: int) -> str | None:
+    """What is wrong with a model's prompts, which are tokenized whenever it is loaded.
+
+    They may not be longer than what `max_input_tokens` can hold, with a margin. None if all is
+    well.
+    """
+    limit = min(_CHARACTERS_A_TOKEN * max_input_tokens, _MOST_CHARACTERS)
+    for name, text in prompts.items():
+        if not is_unicode(name + text):
+            return f"the prompt {name[:_SHOWN]!r} is not valid Unicode: it has a lone surrogate"
+        if len(name) > limit or len(text) > limit:
+            return (
+                f"the prompt {name[:_SHOWN]!r} has {max(len(name), len(text))} characters, and at "
+                f"most {limit} are taken by a model of {max_input_tokens} tokens"
+            )
+    return None
 
 
 def kind_of(input_type: str) -> str | None:

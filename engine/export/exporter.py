@@ -30,6 +30,7 @@ def export(source: Path, output: Path, options: ExportOptions, progress: Progres
         manifest = write_bundle(source, directory, options, progress)
         if not options.force:
             _check_same(output, manifest)
+        _check_opens(directory)
 
     build_beside(output, build)
     return ModelBundle.open(output)
@@ -46,6 +47,14 @@ def _check_output(output: Path) -> None:
             f"{output} is there already and is not a bundle, so it is not replaced. "
             "Give another directory."
         )
+
+
+def _check_opens(directory: Path) -> None:
+    """Let no bundle come to its place that nothing can open."""
+    try:
+        ModelBundle.open(directory)
+    except BundleError as exc:
+        raise ExportError(f"The bundle that was made can't be opened: {exc.message}") from exc
 
 
 def _check_same(output: Path, manifest: Manifest) -> None:

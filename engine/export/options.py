@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from engine.errors import ExportError
+from engine.prompts import fault_of_prompts, is_unicode
 from engine.types import Pooling
 
 
@@ -58,7 +59,8 @@ class Facts:
         """These facts, with the given options in their place.
 
         Raises:
-            ExportError: the default prompt is not among the prompts.
+            ExportError: the default prompt is not among the prompts, one can't be taken, or the
+                name is not valid Unicode.
         """
         changed = replace(
             self,
@@ -72,6 +74,11 @@ class Facts:
             if options.matryoshka_dimensions is None
             else tuple(sorted(set(options.matryoshka_dimensions), reverse=True)),
         )
+        if not is_unicode(changed.name):
+            raise ExportError(f"The name {changed.name!r} is not valid Unicode; give one (--name).")
+        fault = fault_of_prompts(changed.prompts, changed.max_input_tokens)
+        if fault is not None:
+            raise ExportError(f"No bundle can be made: {fault}.")
         default = changed.default_prompt_name
         if default is not None and default not in changed.prompts:
             raise ExportError(

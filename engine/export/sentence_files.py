@@ -18,6 +18,7 @@ from engine.export.json_files import (
     whole_number,
 )
 from engine.export.sentence_modules import normalizes, pooling_of, read_modules
+from engine.prompts import is_unicode
 from engine.types import Pooling
 
 _MODEL = "config_sentence_transformers.json"
@@ -145,6 +146,8 @@ def _prompts(model: Json, path: Path) -> tuple[dict[str, str], str | None]:
     for name, text in object_at(model, "prompts", path).items():
         if text is not None and not isinstance(text, str):
             raise ExportError(f"{path} has the prompt {name!r}={text!r}; a text is needed.")
+        if not is_unicode(name + (text or "")):
+            raise ExportError(f"{path} has the prompt {name!r}, which is not valid Unicode.")
         prompts[name] = text or ""
     default = model.get("default_prompt_name")
     if default is not None and not isinstance(default, str):

@@ -316,3 +316,35 @@ def write_bundle_with_source(directory: Path) -> Manifest:
         prompts=manifest.prompts,
     )
     return write_manifest(directory, weights_sha256="5" * 64, fingerprint=space)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "words"),
+    [
+        ({"q": "\ud800"}, "not a valid manifest"),
+        ({"\ud800": "q"}, "not a valid manifest"),
+        ({"q": "a" * 200_000}, "the prompt 'q' has 200000 characters, and at most"),
+        ({"q" * 200_000: "a"}, "characters, and at most"),
+    ],
+)
+def test_prompts_that_no_tokenizer_can_read_are_refused(
+    bundle: Path, prompts: dict[str, str], words: str
+) -> None:
+    edit(bundle, prompts=prompts, max_input_tokens=8)
+    with pytest.raises(ManifestError, match=words) as caught:
+        ModelBundle.open(bundle)
+    assert len(caught.value.message) < 500
+
+
+def test_a_manifest_can_not_be_made_of_prompts_that_are_not_unicode(bundle: Path) -> None:
+    manifest = ModelBundle.open(bundle).manifest.model_dump(by_alias=True)
+    for prompts in ({"q": "\ud800"}, {"\ud800": "q"}):
+        with pytest.raises(ValueError, match="prompts"):
+            Manifest.model_validate(manifest | {"prompts": prompts})
+
+
+def test_a_prompt_as_long_as_the_model_can_read_is_taken(bundle: Path) -> None:
+    manifest = ModelBundle.open(bundle).manifest.model_dump(by_alias=True)
+    longest = {"q": "a" * 64 * 8}
+    changed = Manifest.model_validate(manifest | {"prompts": longest, "max_input_tokens": 8})
+    assert changed.prompts == longest

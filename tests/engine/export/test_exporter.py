@@ -403,3 +403,49 @@ class _Without(GgufFile):
     def __init__(self, path: Path, name: str) -> None:
         super().__init__(path)
         del self._header.tensors[name]
+
+
+# Prompts that can't be, and bundles that can't be opened
+
+
+@pytest.mark.parametrize("prompts", [{"\ud800": "a"}, {"q": "\ud800"}])
+def test_a_checkpoint_with_a_prompt_that_is_not_unicode_leaves_nothing(
+    bert_directory: Path, tmp_path: Path, prompts: dict[str, str]
+) -> None:
+    path = bert_directory / "config_sentence_transformers.json"
+    path.write_text(json.dumps({"prompts": prompts}))
+    output = tmp_path / "output"
+    with pytest.raises(ExportError, match=rf"{path.name} has the prompt .* not valid Unicode"):
+        _export(bert_directory, output)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (ExportOptions(prompts={"q": os.fsdecode(b"\xff")}), "prompt 'q' is not valid Unicode"),
+        (ExportOptions(prompts={os.fsdecode(b"\xff"): "q"}), "is not valid Unicode"),
+        (ExportOptions(name=os.fsdecode(b"\xff")), "name .* is not valid Unicode"),
+        (ExportOptions(prompts={"q": "a" * 12_000_000}), "'q' has 12000000 characters, and at"),
+    ],
+)
+def test_an_option_that_no_manifest_can_hold_is_refused(
+    tmp_path: Path, options: ExportOptions, words: str
+) -> None:
+    with pytest.raises(ExportError, match=words) as caught:
+        _export(SMALL_BERT, tmp_path / "output", options)
+    caught.value.message.encode()
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_bundle_that_cannot_be_opened_never_comes_to_its_place(tmp_path: Path) -> None:
+    """A file is emptied after its size was noted, as a failing disk may do."""
+
+    def progress(line: str) -> None:
+        if "comparing" in line:
+            for path in tmp_path.glob(".output.building-*/golden.json"):
+                path.write_text("")
+
+    with pytest.raises(ExportError, match=r"can't be opened: .*golden\.json has 0 bytes"):
+        export(SMALL_BERT, tmp_path / "output", replace(SMALL, onnx=("fp32",), gguf=()), progress)
+    assert list(tmp_path.iterdir()) == []
