@@ -124,6 +124,17 @@ class Manifest(_Frozen):
         return self
 
     @model_validator(mode="after")
+    def _check_files(self) -> Self:
+        seen = set()
+        for entry in self.files:
+            key = (entry.role, entry.precision)
+            if key in seen:
+                precision = f" and the precision {entry.precision!r}" if entry.precision else ""
+                raise ValueError(f"files: two have the role {entry.role.value}{precision}")
+            seen.add(key)
+        return self
+
+    @model_validator(mode="after")
     def _check_prompts(self) -> Self:
         fault = fault_of_prompts(self.prompts, self.max_input_tokens)
         if fault is not None:

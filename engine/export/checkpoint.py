@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import ExportError
-from engine.export.json_files import Json, object_at, read_json_object, whole_number
+from engine.export.json_files import Json, object_at, path_within, read_json_object, whole_number
 from engine.export.sentence_files import SentenceFacts, read_sentence_files
 from engine.export.tokenizer_files import read_tokenizer
 from engine.types import Pooling
@@ -139,7 +139,8 @@ def _weight_files(directory: Path) -> tuple[Path, ...]:
     if single.exists():
         names = {single.name}
     elif index.exists():
-        names = set(map(str, object_at(read_json_object(index), "weight_map", index).values()))
+        named = object_at(read_json_object(index), "weight_map", index).values()
+        names = {str(name) for name in named if path_within(directory, name, index)}
     else:
         raise ExportError(f"{directory} has no model.safetensors and no index of its parts.")
     missing = sorted(name for name in names if not (directory / name).is_file())

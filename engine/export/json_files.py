@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, TypeAlias
 
 from engine.errors import ExportError
 from engine.model_files import MAX_JSON_BYTES, read_bounded
+from engine.prompts import is_unicode
 
 Json: TypeAlias = dict[str, Any]
 
@@ -68,6 +69,21 @@ def refuse_unknown(document: Mapping[str, Any], known: AbstractSet[str], where: 
             f"{where} has {key}={document[key]!r}, which is not known here and may change vectors. "
             "Take it out of a copy of the checkpoint if it doesn't."
         )
+
+
+def path_within(directory: Path, name: object, where: Path) -> Path:
+    """What a file of the checkpoint names by a relative path, which may not lead out of it.
+
+    Links are followed: those of the hub's cache lead out of it.
+
+    Raises:
+        ExportError: it leads out, or is no path.
+    """
+    parts = PureWindowsPath(name) if isinstance(name, str) else None  # takes both separators
+    is_bad = parts is None or parts.anchor or ".." in parts.parts
+    if not isinstance(name, str) or is_bad or "\0" in name or not is_unicode(name):
+        raise ExportError(f"{where} names {name!r}, which is not a path within {directory}.")
+    return directory / name
 
 
 def whole_number(document: Mapping[str, Any], key: str, where: str) -> int | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.errors import ExportError
 from engine.export.json_files import (
+    path_within,
     read_json,
     read_json_object,
     read_optional_json,
@@ -14,10 +15,30 @@ from engine.export.json_files import (
 )
 from engine.types import Pooling
 
-_PACKAGE = "sentence_transformers."
+_PACKAGE = "sentence_transformers"
 _MODULES = ("Transformer", "Pooling")
 _ENDINGS = frozenset({"Normalize", "Dropout"})
 """Modules that may follow; Dropout does nothing but in training."""
+_PLACES = {
+    "Transformer": "base.modules.transformer",
+    "Pooling": "sentence_transformer.modules.pooling",
+    "Normalize": "base.modules.normalize",
+    "Dropout": "sentence_transformer.modules.dropout",
+}
+"""Where version 6.2 has them; it takes the older names below as well."""
+_CLASS_OF = {
+    f"{_PACKAGE}.{place}.{name}": name
+    for name, own in _PLACES.items()
+    for place in (
+        own,
+        own.rsplit(".", 1)[0],
+        "models",
+        f"models.{name}",
+        "sentence_transformer.modules",
+        f"sentence_transformer.modules.{name.lower()}",
+    )
+}
+"""Classes by the types that modules.json may state."""
 _POOLING_OF_MODE = {
     "cls_token": Pooling.CLS,
     "cls": Pooling.CLS,
@@ -45,18 +66,20 @@ def read_modules(path: Path) -> dict[str, object]:
     ):
         raise ExportError(f"{path} is not a list of modules with their types.")
     for row in rows:
-        if not row["type"].startswith(_PACKAGE):
+        if not row["type"].startswith(f"{_PACKAGE}."):
             raise ExportError(
                 f"{path} has a module of the type {row['type']!r}, whose code is its own: what it "
                 "computes is not known here."
             )
-    names = tuple(row["type"].rsplit(".", 1)[-1] for row in rows)
+    names = tuple(_CLASS_OF.get(row["type"], repr(row["type"])) for row in rows)
     if names[: len(_MODULES)] != _MODULES or not _ENDINGS.issuperset(names[len(_MODULES) :]):
         raise ExportError(
             f"{path} has the modules {', '.join(names) or 'none'}, which can't be exported. Only "
             "Transformer, Pooling and, after them, Normalize can."
         )
     modules = {name: row.get("path", "") for name, row in zip(names, rows, strict=True)}
+    for place in modules.values():
+        path_within(path.parent, place, path)
     if modules["Transformer"]:
         raise ExportError(
             f"{path} has its Transformer in {modules['Transformer']!r}. Move what is there to "

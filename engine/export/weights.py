@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from engine.errors import ExportError
 from engine.model import combined_sha256, sha256_of
+from engine.model_files import open_regular
 from engine.types import FloatArray
 
 _FLOATS = frozenset({"F32", "F16", "BF16"})
@@ -20,10 +21,15 @@ class CheckpointWeights:
     """The tensors of all parts by name.
 
     Raises:
-        ExportError: a file is not a safetensors file.
+        ExportError: a file can't be read, or is not a safetensors file.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
+        for path in paths:
+            try:
+                open_regular(path).close()  # safetensors says "No such file" whatever it is
+            except OSError as exc:
+                raise ExportError(f"{path} can't be read: {exc.strerror or exc}.") from exc
         try:
             self._files = [safe_open(path, framework="numpy") for path in paths]
         except (SafetensorError, OSError) as exc:

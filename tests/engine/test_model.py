@@ -348,3 +348,14 @@ def test_a_prompt_as_long_as_the_model_can_read_is_taken(bundle: Path) -> None:
     longest = {"q": "a" * 64 * 8}
     changed = Manifest.model_validate(manifest | {"prompts": longest, "max_input_tokens": 8})
     assert changed.prompts == longest
+
+
+@pytest.mark.parametrize("precision", ["fp32", None])
+def test_two_files_of_one_role_and_precision_are_refused(
+    bundle: Path, precision: str | None
+) -> None:
+    """Which one is served would depend on their order."""
+    files = json.loads((bundle / MANIFEST_NAME).read_text())["files"]
+    edit(bundle, files=[row | {"role": "onnx", "precision": precision} for row in files])
+    with pytest.raises(ManifestError, match="files: two have the role onnx"):
+        ModelBundle.open(bundle)

@@ -170,6 +170,14 @@ def test_damaged_weights_are_an_export_error(bert_directory: Path) -> None:
         CheckpointWeights([path])
 
 
+def test_weights_that_can_not_be_opened_are_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(ExportError, match=r"model\.safetensors can't be read: it is not a regular"):
+        CheckpointWeights([tmp_path / "model.safetensors"])
+    with pytest.raises(ExportError, match=r"none can't be read: No such file or directory\."):
+        CheckpointWeights([tmp_path / "none"])
+
+
 def test_bfloat16_is_read_exactly(tmp_path: Path) -> None:
     bits = np.array([0x3F80, 0xC049, 0x0001], dtype="<u2")
     header = json.dumps({"w": {"dtype": "BF16", "shape": [3], "data_offsets": [0, 6]}}).encode()

@@ -58,6 +58,10 @@ _SENTENCE, _MODEL = "sentence_bert_config.json", "config_sentence_transformers.j
         (_MODEL, {"matryoshka_dimensions": ["a"]}, "matryoshka_dimensions=['a']"),
         ("model.safetensors.index.json", {"weight_map": 3}, "weight_map=3"),
         ("2_Normalize/config.json", {"module_output_name": "x"}, "module_output_name='x'"),
+        *(
+            ("model.safetensors.index.json", {"weight_map": {"x": path}}, f"{path!r}, which is not")
+            for path in ("../x", "a/../../x", "/x", "C:\\x", "..\\x", "x\0", "\ud800", 3)
+        ),
     ],
 )
 def test_what_can_not_be_read_is_named(
@@ -71,6 +75,56 @@ def test_what_can_not_be_read_is_named(
         Checkpoint.open(bert_directory)
     assert words in caught.value.message
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("path", ["../1_Pooling", "/1_Pooling", "1_\0", "\ud800", None, 3])
+def test_a_module_outside_the_checkpoint_is_refused(path: object, bert_directory: Path) -> None:
+    _change_modules(bert_directory, 1, path=path)
+    with pytest.raises(ExportError, match="which is not a path within") as caught:
+        Checkpoint.open(bert_directory)
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "sentence_transformersX.models.Pooling",
+        "sentence_transformers.Pooling",
+        "sentence_transformers.sparse_encoder.modules.Pooling",
+        "sentence_transformers.multi_vector_encoder.modules.token_pooling.Pooling",
+        "sentence_transformers.models.pooling\0.Pooling",
+    ],
+)
+def test_a_module_whose_type_only_looks_known_is_refused(stated: str, bert_directory: Path) -> None:
+    _change_modules(bert_directory, 1, type=stated)
+    with pytest.raises(ExportError, match=r"modules\.json has") as caught:
+        Checkpoint.open(bert_directory)
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "sentence_transformers.models.Pooling",
+        "sentence_transformers.models.Pooling.Pooling",
+        "sentence_transformers.sentence_transformer.modules.Pooling",
+        "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
+    ],
+)
+def test_a_module_is_known_by_its_old_and_its_new_place(stated: str, bert_directory: Path) -> None:
+    expected = Checkpoint.open(bert_directory).pooling
+    _change_modules(
+        bert_directory, 0, type="sentence_transformers.base.modules.transformer.Transformer"
+    )
+    _change_modules(bert_directory, 1, type=stated)
+    assert Checkpoint.open(bert_directory).pooling is expected
+
+
+def _change_modules(directory: Path, index: int, **changes: object) -> None:
+    path = directory / "modules.json"
+    rows = json.loads(path.read_bytes())
+    rows[index] |= changes
+    path.write_text(json.dumps(rows))
 
 
 @pytest.mark.parametrize(
