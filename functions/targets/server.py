@@ -181,13 +181,14 @@ def _serve(
     )
     opener = open_engine or partial(open_configured_engine, offline=settings.offline)
 
+    host, port = listeners[0].getsockname()[:2]  # they may be closed when the model is ready
+
     def load_all() -> None:
         for model, wanted in zip(registry.models, options, strict=True):
             load(model, partial(opener, wanted), started)
             registry.check_names()
         first = registry.models[0]
         if first.state is ModelState.READY:
-            host, port = listeners[0].getsockname()[:2]
             url = url_of(host, port, tls=tls is not None)
             needs_key = bool(settings.api_key or settings.api_key_file)
             greet(f"Try: {request_to_try(url, first.name or '', needs_key=needs_key)}")
