@@ -469,12 +469,12 @@ def test_golden_vectors_of_another_size_are_refused(bundle: Path) -> None:
 
 
 def test_golden_vectors_that_are_no_numbers_are_refused(bundle: Path) -> None:
-    """NaN agrees with nothing."""
+    """NaN agrees with nothing: the file is damaged, whatever the model computes."""
     row = golden_row("the cat")
     row["embedding"] = encode_vector(np.full(DIMENSIONS, np.nan, dtype=np.float32))
     write_golden(bundle / "golden.json", [row])
     write_manifest(bundle)
-    with pytest.raises(CertificateError):
+    with pytest.raises(IntegrityError, match="golden texts"):
         Engine.open(bundle)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine import Engine, Truncate
-from engine.errors import InputTooLongError
+from engine.errors import ForeignTokenIdsError, InputTooLongError
 from engine.golden import GoldenSet, closeness
 from tests.parity.batches import MAX_ABS_DIFF_IN_BATCHES, difference_in_batches
 
@@ -66,13 +66,14 @@ def test_equal_texts_in_one_request_have_identical_vectors(default_engine: Engin
     assert vectors[0].tobytes() == vectors[2].tobytes()
 
 
-def test_bare_ids_embed_like_their_text(default_engine: Engine) -> None:
-    """Ids without special tokens get them added."""
+def test_ids_embed_like_their_text_and_bare_ones_are_refused(default_engine: Engine) -> None:
+    """Ids without special tokens may be another tokenizer's."""
     text = "the quick brown fox"
     framed = default_engine.tokenizer.encode(text)[0].input_ids.tolist()
     expected = default_engine.embed(text).vectors
-    for ids in (framed, framed[1:-1]):
-        assert np.array_equal(expected, default_engine.embed(ids).vectors)
+    assert np.array_equal(expected, default_engine.embed(framed).vectors)
+    with pytest.raises(ForeignTokenIdsError):
+        default_engine.embed(framed[1:-1])
 
 
 def test_nothing_is_cut_silently(default_engine: Engine) -> None:
