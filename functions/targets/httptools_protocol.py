@@ -148,9 +148,17 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
                 self._refuse(HeadersTooLargeError(limit=MAX_HEAD_BYTES))
                 return
         if not self.cycle.response_started:  # Its answer says whether the rest would be read.
-            left = self._meter.left_bytes(self.headers)
-            self.cycle.keep_alive = self._may_keep_alive and left <= MAX_DROPPED_BYTES
+            self.cycle.keep_alive = self._may_keep_alive and self._comes_to_an_end()
         self._body_timers.start(is_in_trailers=self._meter.is_in_trailers)
+
+    def _comes_to_an_end(self) -> bool:
+        """Whether what is left of the body is sure to come, and little enough to be read in vain.
+
+        A client that waits for "100 Continue" need not send it after another answer (RFC 9110,
+        section 10.1.1): what it sends then could be taken for the body.
+        """
+        left = self._meter.left_bytes(self.headers)
+        return left <= MAX_DROPPED_BYTES and not self.cycle.waiting_for_100_continue
 
     def on_response_complete(self) -> None:
         """Go on with what came meanwhile: a request, or the begin of a head."""

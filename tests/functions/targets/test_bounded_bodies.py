@@ -17,10 +17,11 @@ from uvicorn.server import ServerState
 
 from functions.targets.httptools_protocol import BoundedHttpToolsProtocol
 from functions.targets.metering import MAX_HEAD_BYTES, MAX_HEADERS
-from tests.functions.targets.connections import BODY, POST, REQUEST, Connection, is_refused
+from tests.functions.targets.connections import BODY, HEAD, POST, REQUEST, Connection, is_refused
 from tests.functions.targets.serving import PATIENCE_SECONDS, ServerProcess
 
 HEAD_SECONDS = 0.5
+EXPECTING = (b"host: x", b"host: x\r\nexpect: 100-continue")
 CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
 H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
 CHUNK = b"%x\r\n%b\r\n" % (len(BODY), BODY)
@@ -144,6 +145,34 @@ def test_tiny_chunks_are_no_extensions(server: ServerProcess) -> None:
         connection.send(CHUNKED + b"".join(b"1\r\n%c\r\n" % byte for byte in padded))
         connection.send(b"0\r\n\r\n")
         assert connection.answer().status == 200
+
+
+def test_a_flood_of_tiny_chunks_is_refused(server: ServerProcess) -> None:
+    """Each costs the event loop as much as a large one."""
+    with Connection(server) as connection:
+        connection.send(CHUNKED + b"1\r\n \r\n" * 100_000)
+        is_refused(connection.answer(), 431, "headers_too_large")
+        assert connection.is_closed()
+
+
+def test_a_body_that_is_waited_for_may_never_come(server: ServerProcess) -> None:
+    """After another answer than "100 Continue", so the connection is not used again."""
+    waiting = HEAD.replace(b"/v1/embeddings", b"/nowhere")
+    with Connection(server) as connection:
+        connection.send(waiting.replace(*EXPECTING))
+        answer = connection.answer()
+        assert (answer.status, answer.headers["connection"]) == (404, "close")
+        assert connection.is_closed()
+
+
+def test_a_body_that_was_asked_for_leaves_the_connection_open(server: ServerProcess) -> None:
+    with Connection(server) as connection:
+        connection.send(HEAD.replace(*EXPECTING))
+        assert connection.answer().status == 100
+        connection.send(BODY + REQUEST)
+        answers = [connection.answer() for _ in range(2)]
+        assert [answer.status for answer in answers] == [200, 200]
+        assert "connection" not in answers[0].headers
 
 
 @pytest.mark.parametrize("more", [b"", b"a"], ids=["stop", "trickle"])
