@@ -167,13 +167,14 @@ class Settings(EngineConfig, BaseSettings):
         ge=1024,
         description="Bytes of requests that the server holds at a time, from their coming to their "
         "answer, beyond 16 KiB of each connection; a body beyond that gets 503. Two bodies of "
-        "max_body_bytes always fit.",
+        "max_body_bytes always fit. Answers that clients do not read have as much room.",
     )
     min_body_bytes_per_second: int = Field(
         500,  # half of what the slowest network that is left (GPRS) sends; Apache's default
         ge=0,
         description="Bytes a second of a request's body that must come in each "
-        "body_grace_seconds; 0 waits as long as the request may take.",
+        "body_grace_seconds, and of a large answer that must be read; 0 waits as long as the "
+        "request may take, and for ever for the reading.",
     )
     body_grace_seconds: float = Field(
         30.0,  # a change of the cell or a tunnel is shorter

@@ -36,6 +36,10 @@ class Leaving(Protocol):
         """Close at once: nothing is being asked."""
         ...
 
+    def drop_unread(self) -> None:
+        """Drop what is not read of an answer."""
+        ...
+
 
 class ConnectionLimits:
     """Counts the connections of a server, and the bytes that they hold.
@@ -44,6 +48,9 @@ class ConnectionLimits:
     neither idle pools nor silent clients keep others out. If none is idle, the new connection is
     accepted and told so with 503: a load balancer then asks another server, where it would wait
     in vain on one that accepts nothing, and take that for dead.
+
+    Answers that are not read have room for as many bytes as requests. Beyond that, the one that
+    has waited for longest is dropped with its connection.
 
     Args:
         max_connections: places.
@@ -61,6 +68,8 @@ class ConnectionLimits:
         self._extra = 0
         self._bytes = 0
         self._idle: dict[Leaving, None] = {}
+        self._unread: dict[Leaving, int] = {}
+        self._unread_bytes = 0
         self._dropped = 0
         self._told_at = -math.inf
 
@@ -102,6 +111,16 @@ class ConnectionLimits:
     def set_busy(self, connection: Leaving) -> None:
         """A request begins on this connection, or it ends."""
         self._idle.pop(connection, None)
+
+    def set_unread(self, connection: Leaving, size: int) -> None:
+        """So much of an answer waits to be read on this connection from now on; 0 if none."""
+        self._unread_bytes += size - self._unread.pop(connection, 0)
+        if size:
+            self._unread[connection] = size
+        while self._unread_bytes > self._max_bytes and len(self._unread) > 1:
+            longest = next(iter(self._unread))
+            self.set_unread(longest, 0)
+            longest.drop_unread()
 
     def room_bytes(self) -> int:
         """What may still be held."""

@@ -1,4 +1,4 @@
-"""A connection among others: its place, the bytes that it holds, and how its client leaves."""
+"""A connection among others: its place, what it holds, and how its client reads and leaves."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import asyncio
 from typing import cast
 
 from starlette.types import Scope
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from functions.observability import is_probe
+from functions.observability import get_logger, is_probe
 from functions.targets.connection_limits import FREE_BYTES, ConnectionLimits, Place
 from functions.targets.departure import DepartureWatch
 from functions.targets.httptools_protocol import BoundedHttpToolsProtocol
 from functions.targets.refusal import refuse_cycle
+from functions.targets.timers import PartTimer
 from functions.wire_errors import TooManyBodyBytesError, TooManyConnectionsError
 
 _EXTRA_SECONDS = 5.0
@@ -30,16 +33,21 @@ class LimitedProtocol(BoundedHttpToolsProtocol):
     _extra_timer: asyncio.TimerHandle | None = None
     _departure: DepartureWatch | None = None
     """Since the client sends no more."""
+    _running: RequestResponseCycle | None = None
+    """The request that is being answered, or was the last to be."""
     _unanswered_bytes = 0
     """What was read since nothing was unanswered on this connection."""
     _held_bytes = 0
     """How much of it is counted in the limits."""
+    _unread_before = 0
+    """What waited to be read when its pace was looked at last."""
     _is_room_checked = False
     """Whether the declared length of the body that comes was compared with the room there is."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a place."""
         super().connection_made(transport)
+        self._unread_timer = PartTimer(self.loop, self.body_grace_seconds, self._look_at_unread)
         self._place = self.limits.take_place()
         if self._place is Place.FULL:
             self.limits.set_idle(self)
@@ -51,10 +59,15 @@ class LimitedProtocol(BoundedHttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Give back what was taken."""
         super().connection_lost(exc)
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True  # uvicorn tells only the last of several requests
+            self._running.message_event.set()
         if self._extra_timer is not None:
             self._extra_timer.cancel()
         if self._departure is not None:
             self._departure.stop()
+        self._unread_timer.stop()
+        self.limits.set_unread(self, 0)
         self.limits.set_busy(self)
         self._give_place()
         self._release()
@@ -67,8 +80,33 @@ class LimitedProtocol(BoundedHttpToolsProtocol):
         is_waited_for = not self._is_answered() and not self._in_body
         if not is_waited_for or not self.transport.can_write_eof():
             return False
-        self._departure = DepartureWatch(self.loop, self.transport, self._may_send_interim)
+        self._departure = DepartureWatch(
+            self.loop,
+            self.transport,
+            may_ask=self._may_send_interim,
+            has_begun=lambda: bool(self.cycle.response_started),
+        )
         return True
+
+    def pause_writing(self) -> None:
+        """Mind how fast an answer is read from now on: more of it waits than a buffer holds."""
+        super().pause_writing()
+        self.limits.set_unread(self, self._unread_bytes())
+        self._unread_before = self._unread_bytes()
+        self._unread_timer.start()
+
+    def resume_writing(self) -> None:
+        """It is read."""
+        super().resume_writing()
+        self.limits.set_unread(self, 0)
+        self._unread_timer.stop()
+
+    def drop_unread(self) -> None:
+        """End at once: its answer is not read."""
+        get_logger().warning(
+            "answer not read", client=self.client and self.client[0], bytes=self._unread_bytes()
+        )
+        self.transport.abort()
 
     def leave(self) -> None:
         """Give up the place at once, for another connection."""
@@ -115,6 +153,22 @@ class LimitedProtocol(BoundedHttpToolsProtocol):
             self._release()
             if self._place is Place.FULL and not self._in_head:
                 self.limits.set_idle(self)
+
+    def _unread_bytes(self) -> int:
+        return self.transport.get_write_buffer_size()
+
+    def _look_at_unread(self) -> None:
+        """An answer is read at least as fast as a body is to be sent, or dropped."""
+        unread = self._unread_bytes()
+        if self._unread_before - unread < self.min_body_bytes_per_second * self.body_grace_seconds:
+            self.drop_unread()
+            return
+        self._unread_before = unread
+        self._unread_timer.start()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _is_answered(self) -> bool:
         """Whether no request waits for its answer, or for the rest of its body."""

@@ -7,6 +7,7 @@ import re
 import select
 import socket
 import struct
+import time
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -35,8 +36,13 @@ class Answer:
 class Connection:
     """A raw one, whose answers are read one after the other."""
 
-    def __init__(self, server: ServerProcess) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)
+    def __init__(self, server: ServerProcess, receive_bytes: int | None = None) -> None:
+        """Connect; `receive_bytes` is how much the kernel takes before it is read."""
+        self._socket = socket.socket()
+        if receive_bytes is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self._socket.settimeout(PATIENCE_SECONDS)
+        self._socket.connect(("127.0.0.1", server.port))
         self._file = self._socket.makefile("rb")
 
     def send(self, data: bytes) -> None:
@@ -63,6 +69,22 @@ class Connection:
             name, _, value = line.partition(": ")
             headers[name.lower()] = value
         return Answer(status, headers, self._file.read(int(headers.get("content-length", 0))))
+
+    def answer_in_pieces(self, *, pause_seconds: float, pieces: int) -> list[bytes]:
+        """The body of an answer, read in so many equal pieces with a pause before each."""
+        self._file.readline()
+        size = 0
+        while line := self._file.readline().strip():
+            name, _, value = line.partition(b": ")
+            size = int(value) if name.lower() == b"content-length" else size
+        found = []
+        for _ in range(pieces):
+            time.sleep(pause_seconds)  # the pace of this client
+            piece = self._file.read(-(-size // pieces))
+            if piece:
+                found.append(piece)
+        assert sum(map(len, found)) == size
+        return found
 
     def is_closed(self) -> bool:
         try:

@@ -9,6 +9,7 @@ import pytest
 from tests.functions.targets.connections import BODY, HEAD, POST, REQUEST, Connection, is_refused
 from tests.functions.targets.serving import ServerProcess
 
+LIVE = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
 CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
 
 
@@ -76,13 +77,18 @@ def test_a_client_that_waits_for_long_is_told_to_go_on(held: ServerProcess) -> N
         assert connection.is_closed()
 
 
-def test_the_work_of_a_client_that_has_gone_is_dropped(held: ServerProcess) -> None:
-    """Which has sent the same as one that waits."""
+@pytest.mark.parametrize(
+    "sent",
+    [REQUEST, REQUEST.replace(b"HTTP/1.1", b"HTTP/1.0"), REQUEST + LIVE],
+    ids=["http-1.1", "http-1.0", "pipelined"],
+)
+def test_the_work_of_a_client_that_has_gone_is_dropped(sent: bytes, held: ServerProcess) -> None:
+    """Which has sent the same as one that waits; nginx speaks HTTP/1.0 by default."""
     with Connection(held) as first:
         first.send(REQUEST)
         held.wait_for_run()
         with Connection(held) as second:
-            second.send(REQUEST)
+            second.send(sent)
             held.wait_until_queued(1)
         held.wait_until_queued(0)
         held.go_on()

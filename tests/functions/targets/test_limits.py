@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -224,3 +225,31 @@ def test_few_requests_wait_on_one_connection(narrow: ServerProcess) -> None:
         assert statuses == [200] * (MAX_PIPELINED + 1)
         _is_refused_for_now(connection.answer(), "too_many_connections")
         assert connection.is_closed()
+
+
+def _unread(server: ServerProcess) -> Connection:
+    """A connection on which large answers wait, more than the kernel takes for a slow client."""
+    body = json.dumps({"model": "fake-model", "input": ["a"] * 2048}).encode()
+    connection = Connection(server, receive_bytes=4096)
+    connection.send((POST + b"content-length: %d\r\n\r\n" % len(body) + body) * 12)
+    return connection
+
+
+def test_an_answer_that_is_not_read_is_dropped(hasty: ServerProcess) -> None:
+    with _unread(hasty):
+        assert hasty.event("answer not read")["bytes"] > 0
+
+
+def test_an_answer_that_is_read_slowly_is_sent_to_its_end(hasty: ServerProcess) -> None:
+    """Over several times the grace."""
+    with _unread(hasty) as connection:
+        pieces = connection.answer_in_pieces(pause_seconds=GRACE_SECONDS / 4, pieces=20)
+        assert len(pieces) == 20
+
+
+def test_answers_that_are_not_read_are_bounded_in_all(small: ServerProcess) -> None:
+    """The one that has waited for longest makes room."""
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(_unread(small))
+        assert small.event("answer not read")["bytes"] > 0
