@@ -32,6 +32,10 @@ class Prometheus:
         assert answer["status"] == "success", answer
         return answer["data"]
 
+    def is_ready(self) -> bool:
+        """Whether it answers queries: at first it listens, and says 503 in plain text."""
+        return httpx2.get(f"{self.url}/-/ready").status_code == 200
+
     def alert(self, name: str) -> str | None:
         """The state of an alert, or None where it is inactive."""
         alerts = self.get("alerts")["alerts"]
@@ -76,6 +80,7 @@ def prometheus(
         )  # fmt: skip
         try:
             found = Prometheus(f"http://{address}")
+            until(found.is_ready, "Prometheus was never ready")
             until(lambda: found.get("query", query="up == 1")["result"], "no scrape succeeded")
             yield found
         finally:
